@@ -1,1 +1,33 @@
+//! Halyard's portable kernel: processes, scheduling, memory, files and IPC.
+//!
+//! Principles, which the modules hold to:
+//! - **Safe Rust only.** What hardware demands is behind [`machine::Machine`]; what memory demands is in `halyard-cell`.
+//! - **A loop per CPU.** The kernel is never re-entered and never preempted ([`kernel`]).
+//! - **Ownership is the scheduler.** Whoever holds a `Box<Task>` may touch it ([`task`]).
+//! - **One way to wait** ([`wait`]): everything that blocks can be interrupted, timed out and killed.
+//! - **No reference to user memory.** Pages are resolved and copied ([`io`], `mm`).
+//! - **Errors are values.** Nothing a program does panics the kernel.
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod counters;
+pub mod fs;
+pub mod io;
+pub mod ipc;
+pub mod machine;
+pub mod mm;
+pub mod process;
+pub mod sched;
+pub mod syscall;
+pub mod time;
+pub mod tty;
+pub mod wait;
+
+pub use halyard_abi::Errno;
+
+/// What a kernel operation returns: a value, or the errno that the program sees.
+pub type Result<T> = core::result::Result<T, Errno>;

@@ -1,0 +1,83 @@
+//! The `File` trait: what can stand behind a descriptor. Implementations never block; the blocking loop is written once,
+//! in `syscall::transfer`.
+
+use alloc::sync::Arc;
+
+use bitflags::bitflags;
+
+use crate::io::{Sink, Source};
+use crate::mm::MemoryObject;
+use crate::wait::WaitQueue;
+use crate::{Errno, Result};
+
+bitflags! {
+    /// What poll(2) reports; the bits are Linux's POLL* values (asm-generic/poll.h).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Readiness: u16 {
+        /// A read would not block.
+        const IN = 0x001;
+        /// Urgent data.
+        const PRI = 0x002;
+        /// A write would not block.
+        const OUT = 0x004;
+        /// Something is broken; reported whether asked for or not.
+        const ERR = 0x008;
+        /// The other side hung up; reported whether asked for or not.
+        const HUP = 0x010;
+        /// Not an open descriptor.
+        const NVAL = 0x020;
+        /// As IN.
+        const RDNORM = 0x040;
+        /// As OUT.
+        const WRNORM = 0x100;
+        /// The peer shut down its writing half.
+        const RDHUP = 0x2000;
+    }
+}
+
+/// Which change somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Something to read, or an end of file.
+    Read,
+    /// Room to write, or an error.
+    Write,
+}
+
+/// What can stand behind a descriptor. No method blocks. Errors are those of the manual page of the call.
+pub trait File: Send + Sync {
+    /// Reads at byte offset `at` (ignored where [`File::seekable`] is false) as much as is there now. 0 is the end of file.
+    /// EAGAIN: nothing yet; wait on [`File::wait_queue`]`(Side::Read)`.
+    fn try_read(&self, sink: &mut dyn Sink, at: u64) -> Result<usize> {
+        let _ = (sink, at);
+        Err(Errno::EINVAL)
+    }
+
+    /// Writes at `at` as much as there is room for now; less than all is not an error. EAGAIN: no room; wait on
+    /// [`File::wait_queue`]`(Side::Write)`.
+    fn try_write(&self, source: &mut dyn Source, at: u64) -> Result<usize> {
+        let _ = (source, at);
+        Err(Errno::EINVAL)
+    }
+
+    /// What is possible now.
+    fn poll(&self) -> Readiness {
+        Readiness::IN | Readiness::OUT | Readiness::RDNORM | Readiness::WRNORM
+    }
+
+    /// Who is told when [`File::poll`] changes on that side. None: it never does.
+    fn wait_queue(&self, side: Side) -> Option<&WaitQueue> {
+        let _ = side;
+        None
+    }
+
+    /// Whether offsets mean something; if not, lseek and pread are ESPIPE.
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    /// The memory behind the file, for mmap; ENODEV where there is none.
+    fn memory(&self) -> Result<Arc<MemoryObject>> {
+        Err(Errno::ENODEV)
+    }
+}

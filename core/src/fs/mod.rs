@@ -1,0 +1,3 @@
+//! Files: descriptors, open files, and the file systems behind them.
+
+pub mod file;

@@ -1,0 +1,1 @@
+//! Inter-process communication: one file a mechanism.

@@ -1,0 +1,1 @@
+//! Processes and threads: fork, exec, wait, exit, signals.

@@ -1,0 +1,1 @@
+//! Scheduling: run queues, time slices, alarms.

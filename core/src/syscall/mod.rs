@@ -1,0 +1,1 @@
+//! System calls: the table, and one file a family that decodes arguments and calls the rest.
