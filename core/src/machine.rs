@@ -197,6 +197,8 @@ pub enum Shutdown {
 
 /// The machine.
 pub trait Machine: Sync {
+    /// The CPU that asks.
+    fn cpu(&self) -> CpuId;
     /// Monotonic time. Reads a register; never goes backward on any CPU.
     fn now(&self) -> Instant;
     /// Sets this CPU's one alarm; replaces the one before. [`Instant::NEVER`] switches it off.

@@ -1,1 +1,284 @@
-//! Scheduling: run queues, time slices, alarms.
+//! Scheduling: a run queue and an alarm queue a CPU, time slices, stealing when idle. Lock level 8.
+//!
+//! A thread goes back to the CPU that it ran on last. A CPU that finds nothing in its own queue takes from the others
+//! before it rests; who queues work that its CPU cannot start at once wakes a resting CPU.
+
+pub mod alarm;
+pub mod run_queue;
+pub mod task;
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use halyard_cell::SpinLock;
+
+use crate::machine::{CpuId, MAX_CPUS, Machine};
+use crate::time::Instant;
+use alarm::AlarmQueue;
+use run_queue::{Policy, RunQueue};
+use task::Task;
+
+/// How long a thread of nice 0 runs before the next of its class has its turn, in nanoseconds.
+pub const SLICE_NS: u64 = 6_000_000;
+
+/// What a CPU has to itself; others only add to its queue.
+pub struct Cpu {
+    /// Which one.
+    pub id: CpuId,
+    /// Alarms set by threads that this CPU ran.
+    pub alarms: AlarmQueue,
+    queue: SpinLock<RunQueue>,
+    /// How many tasks the queue holds: read without the lock.
+    queued: AtomicU32,
+    /// When the running task's slice ends.
+    slice_end: AtomicU64,
+    /// The policy of the running task, as [`Policy::rank`].
+    running_rank: AtomicU32,
+    /// A task that outranks the running one has been queued, or the running one gave way.
+    yield_wanted: AtomicBool,
+    /// What the machine's alarm is set to.
+    armed: AtomicU64,
+}
+
+impl Cpu {
+    fn new(id: u8) -> Cpu {
+        Cpu {
+            id: CpuId(id),
+            alarms: AlarmQueue::new(),
+            queue: SpinLock::new(RunQueue::new()),
+            queued: AtomicU32::new(0),
+            slice_end: AtomicU64::new(0),
+            running_rank: AtomicU32::new(0),
+            yield_wanted: AtomicBool::new(false),
+            armed: AtomicU64::new(Instant::NEVER.0),
+        }
+    }
+
+    /// Whether the running task must make room.
+    #[inline]
+    pub fn must_yield(&self, task: &Task, machine: &dyn Machine) -> bool {
+        if self.yield_wanted.load(Ordering::Relaxed) {
+            return true;
+        }
+        self.queued.load(Ordering::Relaxed) != 0
+            && task.thread.schedule.policy().has_slice()
+            && self.armed.load(Ordering::Relaxed) == Instant::NEVER.0
+            && machine.now().0 >= self.slice_end.load(Ordering::Relaxed)
+    }
+
+    /// The running task gives way to its equals (sched_yield).
+    pub fn give_way(&self) {
+        if self.queued.load(Ordering::Relaxed) != 0 {
+            self.yield_wanted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The machine's alarm has rung and is off.
+    pub fn alarm_rang(&self) {
+        self.armed.store(Instant::NEVER.0, Ordering::Relaxed);
+    }
+
+    /// Sets the machine's alarm to the next thing that wants it, if that changed. Tickless: the end of a slice wants it
+    /// only while somebody else is queued.
+    #[inline]
+    pub fn arm(&self, machine: &dyn Machine) {
+        let mut wanted = self.alarms.next().0;
+        if self.queued.load(Ordering::Relaxed) != 0 {
+            wanted = wanted.min(self.slice_end.load(Ordering::Relaxed));
+        }
+        if wanted != self.armed.load(Ordering::Relaxed) {
+            self.armed.store(wanted, Ordering::Relaxed);
+            machine.set_alarm(Instant(wanted));
+        }
+    }
+}
+
+/// All CPUs.
+pub struct Scheduler {
+    cpus: [Cpu; MAX_CPUS],
+    online: AtomicU32,
+    idle: AtomicU32,
+    /// Tasks moved from one CPU to another, and switches in all: for /proc/stat.
+    switches: AtomicU64,
+}
+
+impl Default for Scheduler {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scheduler {
+    /// No CPU online yet.
+    #[must_use]
+    pub fn new() -> Scheduler {
+        Scheduler {
+            cpus: core::array::from_fn(|id| Cpu::new(id as u8)),
+            online: AtomicU32::new(0),
+            idle: AtomicU32::new(0),
+            switches: AtomicU64::new(0),
+        }
+    }
+
+    /// A CPU's own data. An id beyond the last names the first.
+    #[inline]
+    #[must_use]
+    pub fn cpu(&self, id: CpuId) -> &Cpu {
+        let [first, ..] = &self.cpus;
+        self.cpus.get(usize::from(id.0)).unwrap_or(first)
+    }
+
+    /// `cpu` has begun its loop.
+    pub fn online(&self, cpu: CpuId) {
+        self.online.fetch_or(bit(cpu), Ordering::Release);
+    }
+
+    /// Whether `cpu` has begun its loop.
+    #[must_use]
+    pub fn is_online(&self, cpu: CpuId) -> bool {
+        self.online.load(Ordering::Acquire) & bit(cpu) != 0
+    }
+
+    /// How many CPUs run.
+    #[must_use]
+    pub fn online_count(&self) -> u32 {
+        self.online.load(Ordering::Acquire).count_ones()
+    }
+
+    /// Switches since boot.
+    #[must_use]
+    pub fn switches(&self) -> u64 {
+        self.switches.load(Ordering::Relaxed)
+    }
+
+    /// Marks `cpu` as resting or not.
+    pub fn set_idle(&self, cpu: CpuId, idle: bool) {
+        if idle {
+            self.idle.fetch_or(bit(cpu), Ordering::SeqCst);
+        } else {
+            self.idle.fetch_and(!bit(cpu), Ordering::SeqCst);
+        }
+    }
+
+    /// Whether any queue holds a task.
+    #[must_use]
+    pub fn work_for(&self, _cpu: CpuId) -> bool {
+        self.cpus.iter().any(|cpu| cpu.queued.load(Ordering::SeqCst) != 0)
+    }
+
+    /// Makes `task` runnable and sees to it that a CPU will run it.
+    pub fn enqueue(&self, machine: &dyn Machine, task: Box<Task>) {
+        let home = self.cpu(task.thread.schedule.home());
+        let rank = task.thread.schedule.policy().rank();
+        let waiting = self.push(home, task);
+        let here = machine.cpu();
+        let idle = self.idle.load(Ordering::SeqCst);
+        if idle & bit(home.id) != 0 {
+            self.claim_and_kick(machine, home.id, here);
+        } else if rank > home.running_rank.load(Ordering::Relaxed) {
+            home.yield_wanted.store(true, Ordering::Relaxed);
+            if home.id != here {
+                machine.kick(home.id);
+            }
+        } else if idle != 0 {
+            self.claim_and_kick(machine, CpuId(idle.trailing_zeros() as u8), here);
+        } else if home.id != here && waiting == 1 {
+            // It runs with no alarm for the end of its slice: let it set one.
+            machine.kick(home.id);
+        }
+    }
+
+    /// Wakes a resting CPU, once.
+    fn claim_and_kick(&self, machine: &dyn Machine, target: CpuId, here: CpuId) {
+        let before = self.idle.fetch_and(!bit(target), Ordering::SeqCst);
+        if before & bit(target) != 0 && target != here {
+            machine.kick(target);
+        }
+    }
+
+    /// Puts back a task whose slice is over, or which gave way.
+    pub fn requeue(&self, cpu: &Cpu, task: Box<Task>) {
+        self.push(cpu, task);
+    }
+
+    fn push(&self, cpu: &Cpu, task: Box<Task>) -> u32 {
+        let mut queue = cpu.queue.lock();
+        queue.push(task);
+        let waiting = queue.len();
+        cpu.queued.store(waiting, Ordering::SeqCst);
+        waiting
+    }
+
+    /// The task to run next on `cpu`: its own, else another's.
+    pub fn next(&self, _machine: &dyn Machine, cpu: CpuId) -> Option<Box<Task>> {
+        let own = self.cpu(cpu);
+        own.yield_wanted.store(false, Ordering::Relaxed);
+        let task = self.take(own).or_else(|| self.steal(cpu))?;
+        self.switches.fetch_add(1, Ordering::Relaxed);
+        Some(task)
+    }
+
+    fn take(&self, cpu: &Cpu) -> Option<Box<Task>> {
+        if cpu.queued.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut queue = cpu.queue.lock();
+        let task = queue.pop();
+        cpu.queued.store(queue.len(), Ordering::SeqCst);
+        task
+    }
+
+    fn steal(&self, thief: CpuId) -> Option<Box<Task>> {
+        self.cpus.iter().filter(|cpu| cpu.id != thief).find_map(|cpu| self.take(cpu))
+    }
+
+    /// `task` starts a slice on `cpu`.
+    pub fn begin_slice(&self, cpu: &Cpu, task: &Task, now: Instant) {
+        let schedule = &task.thread.schedule;
+        schedule.set_home(cpu.id);
+        let policy = schedule.policy();
+        cpu.running_rank.store(policy.rank(), Ordering::Relaxed);
+        cpu.slice_end.store(now.after(policy.slice_ns()).0, Ordering::Relaxed);
+    }
+}
+
+fn bit(cpu: CpuId) -> u32 {
+    1 << (cpu.0 & 31)
+}
+
+/// A thread's scheduling attributes: shared, changed by sched_setscheduler and nice.
+pub struct Schedule {
+    policy: AtomicU32,
+    home: AtomicU32,
+}
+
+impl Schedule {
+    /// With `policy`, to run first on `home`.
+    #[must_use]
+    pub fn new(policy: Policy, home: CpuId) -> Schedule {
+        Schedule { policy: AtomicU32::new(policy.to_bits()), home: AtomicU32::new(u32::from(home.0)) }
+    }
+
+    /// How it is scheduled.
+    #[inline]
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy::from_bits(self.policy.load(Ordering::Relaxed))
+    }
+
+    /// Changes how it is scheduled, from its next turn on.
+    pub fn set_policy(&self, policy: Policy) {
+        self.policy.store(policy.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The CPU that it ran on last.
+    #[inline]
+    #[must_use]
+    pub fn home(&self) -> CpuId {
+        CpuId(self.home.load(Ordering::Relaxed) as u8)
+    }
+
+    fn set_home(&self, cpu: CpuId) {
+        self.home.store(u32::from(cpu.0), Ordering::Relaxed);
+    }
+}

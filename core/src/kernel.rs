@@ -1,0 +1,211 @@
+//! The kernel: what exists once, and the loop that each CPU runs.
+//!
+//! Owns the memory, the process table, the run queues and the alarms. There is one for each booted machine; nothing here
+//! is a global, so that a test process can hold many.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::task::{Context, Poll};
+
+use crate::machine::{CpuId, Irq, MAX_CPUS, Machine, Shutdown, Trap};
+use crate::mm::Memory;
+use crate::process::exit;
+use crate::process::signal::{self, Verdict};
+use crate::process::table::ProcessTable;
+use crate::process::thread::Thread;
+use crate::sched::task::Task;
+use crate::sched::{Cpu, Scheduler};
+use crate::syscall;
+use crate::syscall::Outcome;
+use crate::time::Clock;
+use crate::tty::Tty;
+use crate::{Errno, Result};
+
+/// What exists once.
+pub struct Kernel {
+    /// The machine.
+    pub machine: &'static dyn Machine,
+    /// Page frames and what is made of them.
+    pub memory: &'static Memory,
+    /// Processes and threads by number.
+    pub processes: ProcessTable,
+    /// Run queues and alarms.
+    pub scheduler: Scheduler,
+    /// Wall-clock offset.
+    pub clock: Clock,
+    /// The console terminal.
+    pub console: Arc<Tty>,
+}
+
+/// What became of a task's turn on the CPU.
+enum Turn {
+    /// It goes on at once.
+    Continue(Box<Task>),
+    /// The CPU is free: the task is parked, queued or gone.
+    Over,
+}
+
+impl Kernel {
+    /// The loop of one CPU. Returns only when [`Kernel::shut_down`] ends the machine, that is never.
+    pub fn run_cpu(&'static self) -> ! {
+        let cpu = self.machine.cpu();
+        let this = self.scheduler.cpu(cpu);
+        self.scheduler.online(cpu);
+        loop {
+            match self.scheduler.next(self.machine, cpu) {
+                Some(task) => self.run_task(this, task),
+                None => self.rest(this),
+            }
+        }
+    }
+
+    /// Waits for something to do.
+    fn rest(&self, cpu: &Cpu) {
+        self.scheduler.set_idle(cpu.id, true);
+        // A task queued since `next` looked would have found this CPU not idle and kicked nobody.
+        if !self.scheduler.work_for(cpu.id) {
+            self.arm(cpu);
+            let irq = self.machine.idle();
+            self.scheduler.set_idle(cpu.id, false);
+            self.interrupt(cpu, irq);
+        } else {
+            self.scheduler.set_idle(cpu.id, false);
+        }
+    }
+
+    /// Runs `task` until it parks, ends, or has used its slice.
+    fn run_task(&'static self, cpu: &Cpu, mut task: Box<Task>) {
+        self.scheduler.begin_slice(cpu, &task, self.machine.now());
+        loop {
+            if task.blocked() {
+                match self.resume_call(task) {
+                    Turn::Continue(back) => task = back,
+                    Turn::Over => return,
+                }
+            }
+            if task.thread.attention() {
+                match self.attend(task) {
+                    Turn::Continue(back) => task = back,
+                    Turn::Over => return,
+                }
+                continue;
+            }
+            if cpu.must_yield(&task, self.machine) {
+                self.machine.release(&mut task.context);
+                self.scheduler.requeue(cpu, task);
+                return;
+            }
+            self.arm(cpu);
+            match self.machine.run_user(&mut task.context, task.space.token()) {
+                Trap::Syscall => match self.system_call(task) {
+                    Turn::Continue(back) => task = back,
+                    Turn::Over => return,
+                },
+                Trap::Interrupt(irq) => self.interrupt(cpu, irq),
+                Trap::Fault { kind, address, esr } => signal::on_fault(&mut task, kind, address, esr),
+            }
+        }
+    }
+
+    /// Does the call that `task` asks for.
+    #[inline]
+    fn system_call(&'static self, mut task: Box<Task>) -> Turn {
+        match syscall::dispatch(self, &mut task) {
+            Ok(Outcome::Done(value)) => task.context.regs.x[0] = value as u64,
+            Ok(Outcome::Waiting | Outcome::Resumed) => {}
+            Ok(Outcome::Exit(status)) => {
+                exit::exit_thread(self, task, status);
+                return Turn::Over;
+            }
+            Err(errno) => task.fail(errno),
+        }
+        Turn::Continue(task)
+    }
+
+    /// Polls the call that `task` waits in; parks the task if it still must wait.
+    fn resume_call(&'static self, mut task: Box<Task>) -> Turn {
+        loop {
+            let waker = task.thread.waker();
+            match task.poll_call(&mut Context::from_waker(&waker)) {
+                Poll::Ready(result) => {
+                    finish_call(&mut task, result);
+                    return Turn::Continue(task);
+                }
+                Poll::Pending => {
+                    self.machine.release(&mut task.context);
+                    match Thread::park(task) {
+                        Some(woken_meanwhile) => task = woken_meanwhile,
+                        None => return Turn::Over,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Delivers signals, stops or ends the thread as its process says.
+    fn attend(&'static self, mut task: Box<Task>) -> Turn {
+        match signal::deliver(self, &mut task) {
+            Verdict::Run => Turn::Continue(task),
+            Verdict::Exit(status) => {
+                exit::exit_thread(self, task, status);
+                Turn::Over
+            }
+            Verdict::Stop => {
+                self.machine.release(&mut task.context);
+                match Thread::park(task) {
+                    Some(woken_meanwhile) => Turn::Continue(woken_meanwhile),
+                    None => Turn::Over,
+                }
+            }
+        }
+    }
+
+    /// Handles an interrupt that the machine has acknowledged.
+    fn interrupt(&self, cpu: &Cpu, irq: Irq) {
+        match irq {
+            Irq::Timer => {
+                cpu.alarm_rang();
+                cpu.alarms.expire(self.machine.now());
+            }
+            Irq::Console => self.console.input_waiting(self.machine),
+            Irq::Kick | Irq::Spurious => {}
+        }
+    }
+
+    /// Sets the CPU's alarm to the next thing that wants it, if that changed.
+    #[inline]
+    fn arm(&self, cpu: &Cpu) {
+        cpu.arm(self.machine);
+    }
+
+    /// The CPU that runs this code.
+    #[must_use]
+    pub fn this_cpu(&self) -> &Cpu {
+        self.scheduler.cpu(self.machine.cpu())
+    }
+
+    /// Ends the machine.
+    pub fn shut_down(&self, how: Shutdown) -> ! {
+        for id in 0..MAX_CPUS {
+            let other = CpuId(id as u8);
+            if other != self.machine.cpu() && self.scheduler.is_online(other) {
+                self.machine.kick(other);
+            }
+        }
+        self.machine.shutdown(how)
+    }
+
+    /// Refuses a call that may allocate while the heap's reserve is touched. ENOMEM.
+    #[inline]
+    pub fn admit(&self) -> Result<()> {
+        if self.machine.heap_ready() { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+}
+
+/// Stores a waited-for call's result where the program finds it.
+fn finish_call(task: &mut Task, result: Result<usize>) {
+    match result {
+        Ok(value) => task.context.regs.x[0] = value as u64,
+        Err(errno) => task.fail(errno),
+    }
+}

@@ -1,0 +1,221 @@
+//! What the threads of a process share. Lock level 2.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use halyard_cell::SpinLock;
+
+use super::Pid;
+use super::credentials::Credentials;
+use super::signal::ProcessSignals;
+use super::thread::Thread;
+use super::wait::Status;
+use crate::counters::{Kind, Live};
+use crate::fs::descriptors::DescriptorTable;
+use crate::fs::path::FsContext;
+use crate::mm::AddressSpace;
+use crate::wait::WaitQueue;
+
+/// What the threads of a process share.
+pub struct Process {
+    /// Its number.
+    pub pid: Pid,
+    /// Signal dispositions and what is pending for the process.
+    pub signals: ProcessSignals,
+    /// Who it acts as.
+    pub credentials: SpinLock<Arc<Credentials>>,
+    /// Threads and others that wait for a child's change of state.
+    pub child_changed: WaitQueue,
+    /// What it is called (prctl PR_SET_NAME, /proc/PID/comm).
+    pub name: SpinLock<String>,
+    /// The program it runs, as given to execve, and its arguments separated by NULs.
+    pub command_line: SpinLock<Vec<u8>>,
+    /// The path of the program it runs.
+    pub executable: SpinLock<String>,
+    /// Its parent's number; 0 for init. Changed under the table's lock.
+    pub parent: AtomicU32,
+    /// Its process group. Changed under the table's lock.
+    pub group: AtomicU32,
+    /// Its session. Changed under the table's lock.
+    pub session: AtomicU32,
+    /// CPU time of threads that have ended and of reaped children, ns.
+    pub times: Times,
+    executed: AtomicBool,
+    exit: SpinLock<Option<Status>>,
+    space: SpinLock<Option<Arc<AddressSpace>>>,
+    files: SpinLock<Option<Arc<DescriptorTable>>>,
+    fs: SpinLock<Option<Arc<FsContext>>>,
+    threads: SpinLock<Vec<Arc<Thread>>>,
+    _live: Live,
+}
+
+/// Sums of CPU time in nanoseconds (times(2), getrusage(2)).
+#[derive(Debug, Default)]
+pub struct Times {
+    /// Of the process's own threads.
+    pub own: AtomicU64,
+    /// Of its children that were waited for, and theirs.
+    pub children: AtomicU64,
+}
+
+/// What a new process starts with.
+pub struct Parts {
+    /// Address space.
+    pub space: Arc<AddressSpace>,
+    /// Descriptors.
+    pub files: Arc<DescriptorTable>,
+    /// Root, current directory, umask.
+    pub fs: Arc<FsContext>,
+    /// Ids.
+    pub credentials: Arc<Credentials>,
+    /// Dispositions.
+    pub signals: ProcessSignals,
+}
+
+impl Process {
+    /// A process without threads.
+    #[must_use]
+    pub fn new(pid: Pid, parts: Parts) -> Process {
+        Process {
+            pid,
+            signals: parts.signals,
+            credentials: SpinLock::new(parts.credentials),
+            child_changed: WaitQueue::new(),
+            name: SpinLock::new(String::new()),
+            command_line: SpinLock::new(Vec::new()),
+            executable: SpinLock::new(String::new()),
+            parent: AtomicU32::new(0),
+            group: AtomicU32::new(pid),
+            session: AtomicU32::new(pid),
+            times: Times::default(),
+            executed: AtomicBool::new(false),
+            exit: SpinLock::new(None),
+            space: SpinLock::new(Some(parts.space)),
+            files: SpinLock::new(Some(parts.files)),
+            fs: SpinLock::new(Some(parts.fs)),
+            threads: SpinLock::new(Vec::new()),
+            _live: Live::new(Kind::Process),
+        }
+    }
+
+    /// Its parent's number.
+    #[inline]
+    #[must_use]
+    pub fn parent(&self) -> Pid {
+        self.parent.load(Ordering::Relaxed)
+    }
+
+    /// Its process group.
+    #[must_use]
+    pub fn group(&self) -> Pid {
+        self.group.load(Ordering::Relaxed)
+    }
+
+    /// Its session.
+    #[must_use]
+    pub fn session(&self) -> Pid {
+        self.session.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has executed a program of its own since fork (setpgid(2), EACCES).
+    #[must_use]
+    pub fn has_executed(&self) -> bool {
+        self.executed.load(Ordering::Relaxed)
+    }
+
+    /// It has executed a program.
+    pub fn set_executed(&self) {
+        self.executed.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes all threads end, with `status` for the process; the first status given stands.
+    pub fn begin_exit(&self, status: Status) {
+        self.exit.lock().get_or_insert(status);
+        self.for_each_thread(|thread| thread.demand_attention());
+    }
+
+    /// The status that the process is ending with, if it is.
+    #[must_use]
+    pub fn exiting(&self) -> Option<Status> {
+        *self.exit.lock()
+    }
+
+    /// Its address space; None once it has ended.
+    #[must_use]
+    pub fn space(&self) -> Option<Arc<AddressSpace>> {
+        self.space.lock().clone()
+    }
+
+    /// Replaces the address space (exec); gives back the old one, to be dropped with no lock held.
+    pub fn replace_space(&self, space: Arc<AddressSpace>) -> Option<Arc<AddressSpace>> {
+        self.space.lock().replace(space)
+    }
+
+    /// Its descriptors; None once it has ended.
+    #[must_use]
+    pub fn files(&self) -> Option<Arc<DescriptorTable>> {
+        self.files.lock().clone()
+    }
+
+    /// Replaces the descriptor table (exec of a process that shared it, unshare).
+    pub fn replace_files(&self, files: Arc<DescriptorTable>) -> Option<Arc<DescriptorTable>> {
+        self.files.lock().replace(files)
+    }
+
+    /// Its root, current directory and umask; None once it has ended.
+    #[must_use]
+    pub fn fs(&self) -> Option<Arc<FsContext>> {
+        self.fs.lock().clone()
+    }
+
+    /// Its ids.
+    #[must_use]
+    pub fn credentials(&self) -> Arc<Credentials> {
+        Arc::clone(&self.credentials.lock())
+    }
+
+    /// Its threads, the first being the oldest alive.
+    #[must_use]
+    pub fn threads(&self) -> Vec<Arc<Thread>> {
+        self.threads.lock().clone()
+    }
+
+    /// Does `visit` for each thread, with the list's lock held: `visit` takes no lock below level 7.
+    pub fn for_each_thread(&self, mut visit: impl FnMut(&Arc<Thread>)) {
+        self.threads.lock().iter().for_each(&mut visit);
+    }
+
+    /// How many threads it has.
+    #[must_use]
+    pub fn thread_count(&self) -> usize {
+        self.threads.lock().len()
+    }
+
+    /// Adds a thread. Allocates a little.
+    pub fn add_thread(&self, thread: Arc<Thread>) {
+        self.threads.lock().push(thread);
+    }
+
+    /// Removes a thread; tells whether it was the last.
+    pub fn remove_thread(&self, tid: Pid) -> bool {
+        let mut threads = self.threads.lock();
+        let removed = threads.iter().position(|thread| thread.tid == tid).map(|at| threads.remove(at));
+        let last = threads.is_empty();
+        drop(threads);
+        drop(removed);
+        last
+    }
+
+    /// Lets go of everything that a process which has ended does not need. What is dropped is dropped here, with no
+    /// lock held.
+    pub fn strip(&self) {
+        let space = self.space.lock().take();
+        let files = self.files.lock().take();
+        let fs = self.fs.lock().take();
+        drop(files);
+        drop(fs);
+        drop(space);
+    }
+}

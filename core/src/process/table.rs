@@ -1,0 +1,324 @@
+//! Every process and thread by number, and the tree of parents, groups and sessions. Lock level 1.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use halyard_cell::SpinLock;
+
+use super::Pid;
+use super::process::Process;
+use super::thread::Thread;
+use super::wait::{Status, WaitEvent};
+use crate::{Errno, Result};
+
+/// The greatest number of processes and threads together, and one less than the greatest number given (as
+/// /proc/sys/kernel/pid_max says).
+pub const PID_MAX: Pid = 32768;
+
+/// The number of the first process.
+pub const INIT: Pid = 1;
+
+/// Where a process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It has threads.
+    Alive,
+    /// It has ended; its parent has not been told by wait yet.
+    Zombie(Status),
+}
+
+struct Node {
+    process: Arc<Process>,
+    life: Life,
+    children: Vec<Pid>,
+    /// A stop or continuation that wait has not reported yet.
+    report: Option<WaitEvent>,
+}
+
+#[derive(Default)]
+struct Tree {
+    processes: BTreeMap<Pid, Node>,
+    threads: BTreeMap<Pid, Arc<Thread>>,
+    last: Pid,
+    /// Whether numbers have begun to be given again; until then none can be in use.
+    wrapped: bool,
+}
+
+/// Which children a wait is for (waitid(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Any child.
+    Any,
+    /// This one.
+    One(Pid),
+    /// Any child in this process group.
+    Group(Pid),
+}
+
+/// Every process and thread.
+#[derive(Default)]
+pub struct ProcessTable {
+    tree: SpinLock<Tree>,
+}
+
+impl Tree {
+    fn in_use(&self, number: Pid) -> bool {
+        self.processes.contains_key(&number)
+            || self.threads.contains_key(&number)
+            || self.processes.values().any(|node| node.process.group() == number || node.process.session() == number)
+    }
+
+    /// A number that no process, thread, group or session has. Numbers are given in turn, so that one just freed is not
+    /// given again soon.
+    fn number(&mut self) -> Result<Pid> {
+        for _ in 1..PID_MAX {
+            self.last += 1;
+            if self.last >= PID_MAX {
+                (self.last, self.wrapped) = (INIT + 1, true);
+            }
+            if !self.wrapped || !self.in_use(self.last) {
+                return Ok(self.last);
+            }
+        }
+        Err(Errno::EAGAIN)
+    }
+}
+
+impl ProcessTable {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> ProcessTable {
+        ProcessTable::default()
+    }
+
+    /// Sets aside a number for a process or thread to come. EAGAIN when all are taken.
+    pub fn number(&self) -> Result<Pid> {
+        self.tree.lock().number()
+    }
+
+    /// Adds a process as a child of `parent` (0: of nobody), with the parent's group and session unless it has set its own.
+    pub fn add(&self, process: Arc<Process>, parent: Pid) {
+        let mut tree = self.tree.lock();
+        process.parent.store(parent, Ordering::Relaxed);
+        let pid = process.pid;
+        if let Some(node) = tree.processes.get_mut(&parent) {
+            node.children.push(pid);
+            process.group.store(node.process.group(), Ordering::Relaxed);
+            process.session.store(node.process.session(), Ordering::Relaxed);
+        }
+        tree.processes.insert(pid, Node { process, life: Life::Alive, children: Vec::new(), report: None });
+    }
+
+    /// Adds a thread.
+    pub fn add_thread(&self, thread: Arc<Thread>) {
+        self.tree.lock().threads.insert(thread.tid, thread);
+    }
+
+    /// Removes a thread.
+    pub fn remove_thread(&self, tid: Pid) {
+        let removed = self.tree.lock().threads.remove(&tid);
+        drop(removed);
+    }
+
+    /// The process of that number, zombies included.
+    #[must_use]
+    pub fn process(&self, pid: Pid) -> Option<Arc<Process>> {
+        self.tree.lock().processes.get(&pid).map(|node| Arc::clone(&node.process))
+    }
+
+    /// The thread of that number.
+    #[must_use]
+    pub fn thread(&self, tid: Pid) -> Option<Arc<Thread>> {
+        self.tree.lock().threads.get(&tid).cloned()
+    }
+
+    /// Where a process is in its life.
+    #[must_use]
+    pub fn life(&self, pid: Pid) -> Option<Life> {
+        self.tree.lock().processes.get(&pid).map(|node| node.life)
+    }
+
+    /// All processes in rising order of number.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Process>> {
+        self.tree.lock().processes.values().map(|node| Arc::clone(&node.process)).collect()
+    }
+
+    /// The processes of a group, zombies included.
+    #[must_use]
+    pub fn group(&self, group: Pid) -> Vec<Arc<Process>> {
+        self.select(|process| process.group() == group)
+    }
+
+    /// The processes of a session.
+    #[must_use]
+    pub fn session(&self, session: Pid) -> Vec<Arc<Process>> {
+        self.select(|process| process.session() == session)
+    }
+
+    fn select(&self, wanted: impl Fn(&Process) -> bool) -> Vec<Arc<Process>> {
+        let tree = self.tree.lock();
+        tree.processes.values().filter(|node| wanted(&node.process)).map(|node| Arc::clone(&node.process)).collect()
+    }
+
+    /// The children of a process.
+    #[must_use]
+    pub fn children(&self, pid: Pid) -> Vec<Pid> {
+        self.tree.lock().processes.get(&pid).map_or_else(Vec::new, |node| node.children.clone())
+    }
+
+    /// Processes and threads alive, for sysinfo and /proc/loadavg.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        let tree = self.tree.lock();
+        (tree.processes.len(), tree.threads.len())
+    }
+
+    /// The process has ended: it becomes a zombie (or, `unwanted`, vanishes), its children go to init. Returns its parent
+    /// and init, who are to look at their children; the parent is None if it has gone.
+    pub fn end(&self, pid: Pid, status: Status, unwanted: bool) -> Ended {
+        let mut tree = self.tree.lock();
+        let children = tree.processes.get_mut(&pid).map(|node| core::mem::take(&mut node.children)).unwrap_or_default();
+        for &child in &children {
+            if let Some(node) = tree.processes.get_mut(&child) {
+                node.process.parent.store(INIT, Ordering::Relaxed);
+            }
+        }
+        let adopted = !children.is_empty();
+        if let Some(init) = tree.processes.get_mut(&INIT) {
+            init.children.extend_from_slice(&children);
+        }
+        let parent = tree.processes.get(&pid).map(|node| node.process.parent());
+        let parent = parent.and_then(|parent| tree.processes.get(&parent)).map(|node| Arc::clone(&node.process));
+        let init = adopted.then(|| tree.processes.get(&INIT).map(|node| Arc::clone(&node.process))).flatten();
+        let removed = if unwanted {
+            tree.remove(pid)
+        } else {
+            if let Some(node) = tree.processes.get_mut(&pid) {
+                node.life = Life::Zombie(status);
+            }
+            None
+        };
+        Ended { parent, init, removed }
+    }
+
+    /// Notes that a process stopped or went on, for its parent's wait.
+    pub fn report(&self, pid: Pid, event: WaitEvent) {
+        if let Some(node) = self.tree.lock().processes.get_mut(&pid) {
+            node.report = Some(event);
+        }
+    }
+
+    /// The next event of `parent`'s children that `choice` and `accept` admit. `take`: the event is consumed, and a zombie
+    /// with it. ECHILD: no such child.
+    pub fn child_event(
+        &self,
+        parent: Pid,
+        choice: Choice,
+        accept: impl Fn(WaitEvent) -> bool,
+        take: bool,
+    ) -> Result<Option<(Arc<Process>, WaitEvent)>> {
+        let mut tree = self.tree.lock();
+        let children = tree.processes.get(&parent).map(|node| node.children.as_slice()).unwrap_or_default();
+        let mut any = false;
+        let mut found = None;
+        for &child in children {
+            let Some(node) = tree.processes.get(&child) else { continue };
+            if !choice.admits(&node.process) {
+                continue;
+            }
+            any = true;
+            let event = match node.life {
+                Life::Zombie(status) => Some(WaitEvent::Ended(status)),
+                Life::Alive => node.report,
+            };
+            if let Some(event) = event.filter(|event| accept(*event)) {
+                found = Some((Arc::clone(&node.process), event));
+                break;
+            }
+        }
+        let Some((process, event)) = found else {
+            return if any { Ok(None) } else { Err(Errno::ECHILD) };
+        };
+        if take {
+            tree.consume(process.pid, event);
+        }
+        Ok(Some((process, event)))
+    }
+
+    /// Moves a process to `group`, which must be its own or exist in its session (setpgid(2)). `asker` is the caller.
+    pub fn set_group(&self, asker: Pid, pid: Pid, group: Pid) -> Result<()> {
+        let tree = self.tree.lock();
+        let process = &tree.processes.get(&pid).ok_or(Errno::ESRCH)?.process;
+        if pid != asker && process.parent() != asker {
+            return Err(Errno::ESRCH);
+        }
+        let session = tree.processes.get(&asker).map_or(0, |node| node.process.session());
+        if process.session() != session || process.session() == pid {
+            return Err(Errno::EPERM);
+        }
+        if pid != asker && process.has_executed() {
+            return Err(Errno::EACCES);
+        }
+        let exists = |node: &Node| node.process.group() == group && node.process.session() == session;
+        if group != pid && !tree.processes.values().any(exists) {
+            return Err(Errno::EPERM);
+        }
+        process.group.store(group, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Makes `pid` the leader of a session and group of its own (setsid(2)). EPERM if it leads a group.
+    pub fn set_session(&self, pid: Pid) -> Result<()> {
+        let tree = self.tree.lock();
+        let process = &tree.processes.get(&pid).ok_or(Errno::ESRCH)?.process;
+        if tree.processes.values().any(|node| node.process.group() == pid) {
+            return Err(Errno::EPERM);
+        }
+        process.group.store(pid, Ordering::Relaxed);
+        process.session.store(pid, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Tree {
+    fn consume(&mut self, pid: Pid, event: WaitEvent) {
+        if let WaitEvent::Ended(_) = event {
+            let removed = self.remove(pid);
+            // The finder holds another reference, so nothing is destroyed under the lock.
+            drop(removed);
+        } else if let Some(node) = self.processes.get_mut(&pid) {
+            node.report = None;
+        }
+    }
+
+    fn remove(&mut self, pid: Pid) -> Option<Arc<Process>> {
+        let node = self.processes.remove(&pid)?;
+        if let Some(parent) = self.processes.get_mut(&node.process.parent()) {
+            parent.children.retain(|child| *child != pid);
+        }
+        Some(node.process)
+    }
+}
+
+impl Choice {
+    fn admits(self, process: &Process) -> bool {
+        match self {
+            Choice::Any => true,
+            Choice::One(pid) => process.pid == pid,
+            Choice::Group(group) => process.group() == group,
+        }
+    }
+}
+
+/// What the end of a process means for others.
+pub struct Ended {
+    /// Its parent.
+    pub parent: Option<Arc<Process>>,
+    /// Init, if it got children by this.
+    pub init: Option<Arc<Process>>,
+    /// The process itself, if nobody will wait for it: to be dropped with no lock held.
+    pub removed: Option<Arc<Process>>,
+}
