@@ -1,5 +1,11 @@
 //! Points and lengths of time, in nanoseconds. Owns nothing, never blocks.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{Errno, Result};
+
 /// A point on the monotonic clock: nanoseconds since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Instant(pub u64);
@@ -18,5 +24,85 @@ impl Instant {
     #[must_use]
     pub const fn since(self, earlier: Instant) -> u64 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Nanoseconds in a second.
+pub const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// `struct timespec` of arm64 (time(7)).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct TimeSpec {
+    /// Seconds.
+    pub seconds: i64,
+    /// Nanoseconds, 0 to 999,999,999.
+    pub nanos: i64,
+}
+
+impl TimeSpec {
+    /// From a count of nanoseconds.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> TimeSpec {
+        TimeSpec { seconds: (nanos / NANOS_PER_SECOND) as i64, nanos: (nanos % NANOS_PER_SECOND) as i64 }
+    }
+
+    /// As a count of nanoseconds, as large as a u64 goes. EINVAL: negative, or nanoseconds out of range.
+    pub const fn to_nanos(self) -> Result<u64> {
+        if self.seconds < 0 || self.nanos < 0 || self.nanos >= NANOS_PER_SECOND as i64 {
+            return Err(Errno::EINVAL);
+        }
+        Ok((self.seconds as u64).saturating_mul(NANOS_PER_SECOND).saturating_add(self.nanos as u64))
+    }
+}
+
+/// The wall clock: how far it is ahead of the monotonic clock.
+#[derive(Debug, Default)]
+pub struct Clock {
+    ahead: AtomicU64,
+}
+
+impl Clock {
+    /// A wall clock that reads `real` ns since 1970 when the monotonic one reads `now`.
+    #[must_use]
+    pub const fn new(now: Instant, real: u64) -> Clock {
+        Clock { ahead: AtomicU64::new(real.saturating_sub(now.0)) }
+    }
+
+    /// Nanoseconds since 1970.
+    #[must_use]
+    pub fn real(&self, now: Instant) -> u64 {
+        now.0.saturating_add(self.ahead.load(Ordering::Relaxed))
+    }
+
+    /// Sets the wall clock.
+    pub fn set_real(&self, now: Instant, real: u64) {
+        self.ahead.store(real.saturating_sub(now.0), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timespec_out_of_range_is_einval() {
+        for bad in [TimeSpec { seconds: -1, nanos: 0 }, TimeSpec { seconds: 0, nanos: -1 }] {
+            assert_eq!(bad.to_nanos(), Err(Errno::EINVAL));
+        }
+        assert_eq!(TimeSpec { seconds: 0, nanos: 1_000_000_000 }.to_nanos(), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn timespec_too_long_saturates() {
+        assert_eq!(TimeSpec { seconds: i64::MAX, nanos: 999_999_999 }.to_nanos(), Ok(u64::MAX));
+        assert_eq!(TimeSpec::from_nanos(1_500_000_000), TimeSpec { seconds: 1, nanos: 500_000_000 });
+    }
+
+    #[test]
+    fn clock_set_real_moves_the_wall_clock_alone() {
+        let clock = Clock::new(Instant(5), 0);
+        clock.set_real(Instant(10), 1_000_000);
+        assert_eq!(clock.real(Instant(30)), 1_000_020);
     }
 }

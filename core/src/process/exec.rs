@@ -1,0 +1,97 @@
+//! execve: a process goes on with another program.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use super::image::{self, Image, Strings};
+use super::signal::RESTART;
+use super::thread::Killable;
+use crate::fs::path;
+use crate::ipc::futex;
+use crate::machine::{UserAddr, UserContext};
+use crate::syscall::{Answer, Call, Outcome};
+use crate::wait::wait_until;
+use crate::Errno;
+
+/// The arguments of execve, as the program gave them.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecRequest {
+    /// The program's path.
+    pub path: UserAddr,
+    /// Its arguments: addresses, then 0.
+    pub argv: UserAddr,
+    /// Its environment.
+    pub envp: UserAddr,
+}
+
+/// execve(2). Nothing changes unless all that can fail has succeeded.
+pub fn execve(call: &mut Call<'_>, request: &ExecRequest) -> Answer {
+    let name = call.space().read_cstr(request.path, path::PATH_MAX)?;
+    let argv = Strings::read(call.space(), request.argv)?;
+    let envp = Strings::read(call.space(), request.envp)?;
+    let fs = call.process().fs().ok_or(Errno::ESRCH)?;
+    let image = image::load(call.kernel, &fs, &call.process().credentials(), &name, argv, envp)?;
+    if call.process().thread_count() > 1 {
+        return end_other_threads(call);
+    }
+    let files = call.files().for_exec()?;
+    install(call, &name, image, files);
+    Ok(Outcome::Resumed)
+}
+
+/// Ends the process's other threads; the call is then made anew by the only one left (the program is loaded again: it has
+/// been seen to load, and this is rare).
+fn end_other_threads(call: &mut Call<'_>) -> Answer {
+    let thread = Arc::clone(call.thread());
+    thread.process.begin_exec(thread.tid);
+    call.wait(async move {
+        let process = Arc::clone(&thread.process);
+        let alone = || (process.thread_count() == 1).then_some(());
+        let waited = wait_until(&Killable(thread), &process.threads_changed, None, alone).await;
+        process.end_exec();
+        match waited {
+            Ok(()) => Err(RESTART),
+            Err(_) => Err(Errno::EINTR),
+        }
+    })
+}
+
+fn install(
+    call: &mut Call<'_>,
+    name: &[u8],
+    image: Image,
+    files: Option<Arc<crate::fs::descriptors::DescriptorTable>>,
+) {
+    let thread = Arc::clone(call.thread());
+    let process = Arc::clone(&thread.process);
+    call.kernel.machine.release(&mut call.task.context);
+    futex::on_thread_exit(&thread, &call.task.space);
+    thread.clear_child_tid.store(0, Ordering::Relaxed);
+    thread.robust_list.store(0, Ordering::Relaxed);
+    let fresh = UserContext { regs: image.regs, ..UserContext::default() };
+    call.task.context = fresh;
+    let old_space = core::mem::replace(&mut call.task.space, Arc::clone(&image.space));
+    let shared_space = process.replace_space(image.space);
+    if let Some(files) = files {
+        let old_files = core::mem::replace(&mut call.task.files, Arc::clone(&files));
+        let shared_files = process.replace_files(files);
+        drop((old_files, shared_files));
+    }
+    process.signals.reset_for_exec();
+    thread.signals.reset_for_exec();
+    process.set_executed();
+    set_names(&process, name, image.command_line);
+    drop((old_space, shared_space));
+    process.vfork.finish();
+}
+
+fn set_names(process: &super::process::Process, name: &[u8], command_line: Vec<u8>) {
+    let text = String::from_utf8_lossy(name).into_owned();
+    let last = text.rsplit('/').next().unwrap_or_default();
+    *process.name.lock() = last.chars().take(15).collect();
+    *process.executable.lock() = text;
+    *process.command_line.lock() = command_line;
+}
+

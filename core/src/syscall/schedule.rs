@@ -1,0 +1,191 @@
+//! Scheduling: policies, priorities, affinity (sched(7)).
+
+use alloc::sync::Arc;
+
+use super::{Answer, Call, DONE, Outcome};
+use crate::process::thread::Thread;
+use crate::sched::run_queue::Policy;
+use crate::{Errno, Result};
+
+const SCHED_OTHER: u32 = 0;
+const SCHED_FIFO: u32 = 1;
+const SCHED_RR: u32 = 2;
+const SCHED_BATCH: u32 = 3;
+const SCHED_IDLE: u32 = 5;
+const SCHED_RESET_ON_FORK: u32 = 0x4000_0000;
+
+/// sched_yield(2).
+pub(super) fn sched_yield(call: &mut Call<'_>) -> Answer {
+    call.kernel.this_cpu().give_way();
+    DONE
+}
+
+/// The thread that argument 0 names; 0 is the caller. EINVAL if negative, ESRCH.
+fn named(call: &Call<'_>) -> Result<Arc<Thread>> {
+    match call.int::<0>() {
+        0 => Ok(Arc::clone(call.thread())),
+        tid if tid < 0 => Err(Errno::EINVAL),
+        tid => call.kernel.processes.thread(tid as u32).ok_or(Errno::ESRCH),
+    }
+}
+
+/// EPERM unless the caller may change `thread`'s scheduling.
+fn may_change(call: &Call<'_>, thread: &Thread) -> Result<()> {
+    let own = call.process().credentials();
+    let other = thread.process.credentials();
+    if own.privileged() || own.euid == other.uid || own.euid == other.euid { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+fn policy_of(number: u32, priority: i32, nice: i8) -> Result<Policy> {
+    match (number & !SCHED_RESET_ON_FORK, priority) {
+        (SCHED_OTHER | SCHED_BATCH | SCHED_IDLE, 0) => Ok(Policy::Fair(nice)),
+        (SCHED_FIFO, 1..=99) => Ok(Policy::Fifo(priority as u8)),
+        (SCHED_RR, 1..=99) => Ok(Policy::RoundRobin(priority as u8)),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+const fn nice_of(policy: Policy) -> i8 {
+    match policy {
+        Policy::Fair(nice) => nice,
+        Policy::Fifo(_) | Policy::RoundRobin(_) => 0,
+    }
+}
+
+fn change(call: &Call<'_>, thread: &Thread, policy: Policy) -> Answer {
+    may_change(call, thread)?;
+    if policy.rank() > 0 && !call.process().credentials().privileged() {
+        return Err(Errno::EPERM);
+    }
+    thread.schedule.set_policy(policy);
+    DONE
+}
+
+/// sched_setscheduler(2).
+pub(super) fn sched_setscheduler(call: &mut Call<'_>) -> Answer {
+    if call.arg::<2>() == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let priority: i32 = call.space().read_user(call.addr::<2>())?;
+    let thread = named(call)?;
+    let policy = policy_of(call.uint::<1>(), priority, nice_of(thread.schedule.policy()))?;
+    change(call, &thread, policy)
+}
+
+/// sched_setparam(2).
+pub(super) fn sched_setparam(call: &mut Call<'_>) -> Answer {
+    if call.arg::<1>() == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let priority: i32 = call.space().read_user(call.addr::<1>())?;
+    let thread = named(call)?;
+    let now = thread.schedule.policy();
+    let policy = policy_of(number_of(now), priority, nice_of(now))?;
+    change(call, &thread, policy)
+}
+
+const fn number_of(policy: Policy) -> u32 {
+    match policy {
+        Policy::Fair(_) => SCHED_OTHER,
+        Policy::Fifo(_) => SCHED_FIFO,
+        Policy::RoundRobin(_) => SCHED_RR,
+    }
+}
+
+/// sched_getscheduler(2).
+pub(super) fn sched_getscheduler(call: &mut Call<'_>) -> Answer {
+    Ok(Outcome::Done(number_of(named(call)?.schedule.policy()) as usize))
+}
+
+/// sched_getparam(2).
+pub(super) fn sched_getparam(call: &mut Call<'_>) -> Answer {
+    if call.arg::<1>() == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let priority = named(call)?.schedule.policy().rank() as i32;
+    call.space().write_user(call.addr::<1>(), &priority)?;
+    DONE
+}
+
+/// The least and greatest priority of a policy. EINVAL: no such policy.
+fn priorities(number: u32) -> Result<(usize, usize)> {
+    match number {
+        SCHED_FIFO | SCHED_RR => Ok((1, 99)),
+        SCHED_OTHER | SCHED_BATCH | SCHED_IDLE => Ok((0, 0)),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// sched_get_priority_max(2).
+pub(super) fn sched_get_priority_max(call: &mut Call<'_>) -> Answer {
+    Ok(Outcome::Done(priorities(call.uint::<0>())?.1))
+}
+
+/// sched_get_priority_min(2).
+pub(super) fn sched_get_priority_min(call: &mut Call<'_>) -> Answer {
+    Ok(Outcome::Done(priorities(call.uint::<0>())?.0))
+}
+
+/// sched_getaffinity(2): every thread may run on every CPU that is up. Returns the bytes of the mask, as the system call
+/// (not the C function) does.
+pub(super) fn sched_getaffinity(call: &mut Call<'_>) -> Answer {
+    let size = call.size::<1>();
+    if size < 8 || size % 8 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    named(call)?;
+    let mask = (1u64 << call.kernel.scheduler.online_count()) - 1;
+    call.space().write_user(call.addr::<2>(), &mask)?;
+    Ok(Outcome::Done(8))
+}
+
+/// sched_setaffinity(2): accepted only where it asks for all CPUs, which is what every thread has; a thread cannot be bound,
+/// and EINVAL says so rather than pretend.
+pub(super) fn sched_setaffinity(call: &mut Call<'_>) -> Answer {
+    let thread = named(call)?;
+    let size = call.size::<1>().min(8);
+    let mut mask = [0u8; 8];
+    for (at, byte) in mask.iter_mut().enumerate().take(size) {
+        *byte = call.space().read_user(crate::machine::UserAddr(call.addr::<2>().0.wrapping_add(at)))?;
+    }
+    may_change(call, &thread)?;
+    let all = (1u64 << call.kernel.scheduler.online_count()) - 1;
+    if u64::from_le_bytes(mask) & all == all { DONE } else { Err(Errno::EINVAL) }
+}
+
+const PRIO_PROCESS: u32 = 0;
+
+/// setpriority(2), for processes (their threads) and single threads; groups and users are EINVAL.
+pub(super) fn setpriority(call: &mut Call<'_>) -> Answer {
+    let nice = call.int::<2>().clamp(-20, 19) as i8;
+    for thread in prioritised(call)? {
+        may_change(call, &thread)?;
+        if let Policy::Fair(before) = thread.schedule.policy() {
+            if nice < before && !call.process().credentials().privileged() {
+                return Err(Errno::EACCES);
+            }
+            thread.schedule.set_policy(Policy::Fair(nice));
+        }
+    }
+    DONE
+}
+
+/// getpriority(2): 20 minus the nice value, as the system call has it.
+pub(super) fn getpriority(call: &mut Call<'_>) -> Answer {
+    let least = prioritised(call)?.into_iter().map(|thread| nice_of(thread.schedule.policy())).min();
+    let nice = least.ok_or(Errno::ESRCH)?;
+    Ok(Outcome::Done((20 - i32::from(nice)) as usize))
+}
+
+fn prioritised(call: &Call<'_>) -> Result<alloc::vec::Vec<Arc<Thread>>> {
+    if call.uint::<0>() != PRIO_PROCESS {
+        return Err(Errno::EINVAL);
+    }
+    let who = call.int::<1>();
+    if who == 0 {
+        return Ok(alloc::vec![Arc::clone(call.thread())]);
+    }
+    let table = &call.kernel.processes;
+    let who = u32::try_from(who).map_err(|_| Errno::ESRCH)?;
+    table.process(who).map(|process| process.threads()).filter(|list| !list.is_empty()).ok_or(Errno::ESRCH)
+}
