@@ -75,7 +75,7 @@ impl Kernel {
 
     /// Runs `task` until it parks, ends, or has used its slice.
     fn run_task(&'static self, cpu: &Cpu, mut task: Box<Task>) {
-        self.scheduler.begin_slice(cpu, &task, self.machine.now());
+        self.scheduler.begin_slice(cpu, &mut task, self.machine.now());
         loop {
             if task.blocked() {
                 match self.resume_call(task) {
@@ -91,7 +91,7 @@ impl Kernel {
                 continue;
             }
             if cpu.must_yield(&task, self.machine) {
-                self.machine.release(&mut task.context);
+                self.leave(&mut task);
                 self.scheduler.requeue(cpu, task);
                 return;
             }
@@ -132,7 +132,7 @@ impl Kernel {
                     return Turn::Continue(task);
                 }
                 Poll::Pending => {
-                    self.machine.release(&mut task.context);
+                    self.leave(&mut task);
                     match Thread::park(task) {
                         Some(woken_meanwhile) => task = woken_meanwhile,
                         None => return Turn::Over,
@@ -151,13 +151,19 @@ impl Kernel {
                 Turn::Over
             }
             Verdict::Stop => {
-                self.machine.release(&mut task.context);
+                self.leave(&mut task);
                 match Thread::park(task) {
                     Some(woken_meanwhile) => Turn::Continue(woken_meanwhile),
                     None => Turn::Over,
                 }
             }
         }
+    }
+
+    /// `task` is about to lose the CPU.
+    fn leave(&self, task: &mut Task) {
+        task.stop_clock(self.machine.now());
+        self.machine.release(&mut task.context);
     }
 
     /// Handles an interrupt that the machine has acknowledged.

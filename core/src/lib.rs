@@ -20,11 +20,9 @@ pub mod io;
 pub mod ipc;
 pub mod machine;
 pub mod mm;
-pub mod process;
-pub mod sched;
-pub mod syscall;
 pub mod time;
 pub mod tty;
+pub mod version;
 pub mod wait;
 
 pub use halyard_abi::Errno;

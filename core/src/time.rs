@@ -32,7 +32,9 @@ pub const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// `struct timespec` of arm64 (time(7)).
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct TimeSpec {
     /// Seconds.
     pub seconds: i64,
@@ -44,7 +46,10 @@ impl TimeSpec {
     /// From a count of nanoseconds.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> TimeSpec {
-        TimeSpec { seconds: (nanos / NANOS_PER_SECOND) as i64, nanos: (nanos % NANOS_PER_SECOND) as i64 }
+        TimeSpec {
+            seconds: (nanos / NANOS_PER_SECOND) as i64,
+            nanos: (nanos % NANOS_PER_SECOND) as i64,
+        }
     }
 
     /// As a count of nanoseconds, as large as a u64 goes. EINVAL: negative, or nanoseconds out of range.
@@ -52,7 +57,9 @@ impl TimeSpec {
         if self.seconds < 0 || self.nanos < 0 || self.nanos >= NANOS_PER_SECOND as i64 {
             return Err(Errno::EINVAL);
         }
-        Ok((self.seconds as u64).saturating_mul(NANOS_PER_SECOND).saturating_add(self.nanos as u64))
+        Ok((self.seconds as u64)
+            .saturating_mul(NANOS_PER_SECOND)
+            .saturating_add(self.nanos as u64))
     }
 }
 
@@ -66,7 +73,9 @@ impl Clock {
     /// A wall clock that reads `real` ns since 1970 when the monotonic one reads `now`.
     #[must_use]
     pub const fn new(now: Instant, real: u64) -> Clock {
-        Clock { ahead: AtomicU64::new(real.saturating_sub(now.0)) }
+        Clock {
+            ahead: AtomicU64::new(real.saturating_sub(now.0)),
+        }
     }
 
     /// Nanoseconds since 1970.
@@ -77,7 +86,8 @@ impl Clock {
 
     /// Sets the wall clock.
     pub fn set_real(&self, now: Instant, real: u64) {
-        self.ahead.store(real.saturating_sub(now.0), Ordering::Relaxed);
+        self.ahead
+            .store(real.saturating_sub(now.0), Ordering::Relaxed);
     }
 }
 
@@ -87,16 +97,45 @@ mod tests {
 
     #[test]
     fn timespec_out_of_range_is_einval() {
-        for bad in [TimeSpec { seconds: -1, nanos: 0 }, TimeSpec { seconds: 0, nanos: -1 }] {
+        for bad in [
+            TimeSpec {
+                seconds: -1,
+                nanos: 0,
+            },
+            TimeSpec {
+                seconds: 0,
+                nanos: -1,
+            },
+        ] {
             assert_eq!(bad.to_nanos(), Err(Errno::EINVAL));
         }
-        assert_eq!(TimeSpec { seconds: 0, nanos: 1_000_000_000 }.to_nanos(), Err(Errno::EINVAL));
+        assert_eq!(
+            TimeSpec {
+                seconds: 0,
+                nanos: 1_000_000_000
+            }
+            .to_nanos(),
+            Err(Errno::EINVAL)
+        );
     }
 
     #[test]
     fn timespec_too_long_saturates() {
-        assert_eq!(TimeSpec { seconds: i64::MAX, nanos: 999_999_999 }.to_nanos(), Ok(u64::MAX));
-        assert_eq!(TimeSpec::from_nanos(1_500_000_000), TimeSpec { seconds: 1, nanos: 500_000_000 });
+        assert_eq!(
+            TimeSpec {
+                seconds: i64::MAX,
+                nanos: 999_999_999
+            }
+            .to_nanos(),
+            Ok(u64::MAX)
+        );
+        assert_eq!(
+            TimeSpec::from_nanos(1_500_000_000),
+            TimeSpec {
+                seconds: 1,
+                nanos: 500_000_000
+            }
+        );
     }
 
     #[test]

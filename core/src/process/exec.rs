@@ -45,7 +45,9 @@ pub fn execve(call: &mut Call<'_>, request: &ExecRequest) -> Answer {
 /// been seen to load, and this is rare).
 fn end_other_threads(call: &mut Call<'_>) -> Answer {
     let thread = Arc::clone(call.thread());
-    thread.process.begin_exec(thread.tid);
+    if !thread.process.begin_exec(thread.tid) {
+        return Err(Errno::EINTR);
+    }
     call.wait(async move {
         let process = Arc::clone(&thread.process);
         let alone = || (process.thread_count() == 1).then_some(());

@@ -22,6 +22,7 @@ pub enum ExitRequest {
 
 /// Ends the thread that `task` is; the last thread takes the process with it.
 pub fn exit_thread(kernel: &'static Kernel, mut task: Box<Task>, request: ExitRequest) {
+    task.stop_clock(kernel.machine.now());
     kernel.machine.release(&mut task.context);
     // The call it waited in is undone first: its drop may still touch what the thread owns.
     task.abandon_call();
@@ -47,6 +48,7 @@ pub fn exit_thread(kernel: &'static Kernel, mut task: Box<Task>, request: ExitRe
 /// The last thread has gone.
 fn end_process(kernel: &'static Kernel, process: &Process, status: Status) {
     process.strip();
+    process.vfork.finish();
     if process.pid == INIT {
         kernel.init_ended(status);
     }

@@ -88,7 +88,7 @@ pub fn clone(kernel: &'static Kernel, task: &mut Task, request: &CloneRequest) -
     let process = if request.flags.contains(CloneFlags::THREAD) {
         Arc::clone(&task.thread.process)
     } else {
-        child_process(kernel, task, request, tid)?
+        child_process(task, request, tid)?
     };
     let space = process.space().ok_or(Errno::ESRCH)?;
     let files = process.files().ok_or(Errno::ESRCH)?;
@@ -101,24 +101,18 @@ pub fn clone(kernel: &'static Kernel, task: &mut Task, request: &CloneRequest) -
     }
     kernel.machine.release(&mut task.context);
     let child = Task::new(child_context(&task.context, request), Arc::clone(&thread), space, files);
+    if !process.add_thread(Arc::clone(&thread)) {
+        // The process began to end or to execute another program meanwhile: no thread joins it now.
+        return Err(Errno::EINTR);
+    }
     if !request.flags.contains(CloneFlags::THREAD) {
         let maker = &task.thread.process;
         let parent = if request.flags.contains(CloneFlags::PARENT) { maker.parent() } else { maker.pid };
-        kernel.processes.add(Arc::clone(&process), parent);
+        kernel.processes.add(process, parent);
     }
-    start(kernel, process, child)?;
+    kernel.processes.add_thread(Arc::clone(&thread));
+    kernel.scheduler.enqueue(kernel.machine, Box::new(child));
     Ok(thread)
-}
-
-/// Adds the thread to its process and lets it run. EINTR if the process began to end meanwhile: no thread joins it then.
-fn start(kernel: &'static Kernel, process: Arc<Process>, task: Task) -> Result<()> {
-    let thread = Arc::clone(&task.thread);
-    if !process.add_thread(Arc::clone(&thread)) {
-        return Err(Errno::EINTR);
-    }
-    kernel.processes.add_thread(thread);
-    kernel.scheduler.enqueue(kernel.machine, Box::new(task));
-    Ok(())
 }
 
 fn child_context(maker: &UserContext, request: &CloneRequest) -> UserContext {
@@ -150,16 +144,16 @@ fn store_numbers(
     Ok(())
 }
 
-fn child_process(kernel: &'static Kernel, task: &Task, request: &CloneRequest, pid: Pid) -> Result<Arc<Process>> {
+fn child_process(task: &Task, request: &CloneRequest, pid: Pid) -> Result<Arc<Process>> {
     let maker = &task.thread.process;
     let space = if request.flags.contains(CloneFlags::VM) { Arc::clone(&task.space) } else { task.space.fork()? };
     let files = if request.flags.contains(CloneFlags::FILES) { Arc::clone(&task.files) } else { task.files.fork()? };
     let fs = maker.fs().ok_or(Errno::ESRCH)?;
     let fs = if request.flags.contains(CloneFlags::FS) { fs } else { Arc::new(fs.fork()) };
     let signals = maker.signals.for_child(request.flags, request.exit_signal);
-    let child = Process::new(pid, Parts { space, files, fs, credentials: maker.credentials(), signals });
+    let (credentials, limits) = (maker.credentials(), maker.limits.clone());
+    let child = Process::new(pid, Parts { space, files, fs, credentials, signals, limits });
     child.inherit_names(maker);
     child.vfork.set_pending(request.flags.contains(CloneFlags::VFORK));
-    let _ = kernel;
     Ok(Arc::new(child))
 }

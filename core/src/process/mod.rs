@@ -4,8 +4,11 @@
 //! `sched::task::Task`. The tree of parents, groups and sessions is in [`table`].
 
 pub mod credentials;
+pub mod exec;
 pub mod exit;
 pub mod fork;
+pub mod image;
+pub mod limits;
 pub mod process;
 pub mod signal;
 pub mod table;

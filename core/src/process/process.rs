@@ -9,8 +9,11 @@ use halyard_cell::SpinLock;
 
 use super::Pid;
 use super::credentials::Credentials;
+use super::exit::ExitRequest;
+use super::limits::Limits;
 use super::signal::ProcessSignals;
 use super::thread::Thread;
+use super::wait::Status;
 use super::wait::Status;
 use crate::counters::{Kind, Live};
 use crate::fs::descriptors::DescriptorTable;
@@ -42,12 +45,17 @@ pub struct Process {
     pub session: AtomicU32,
     /// CPU time of threads that have ended and of reaped children, ns.
     pub times: Times,
+    /// Resource limits.
+    pub limits: Limits,
+    /// What vfork's maker waits for.
+    pub vfork: Vfork,
+    /// Told when a thread has gone.
+    pub threads_changed: WaitQueue,
     executed: AtomicBool,
-    exit: SpinLock<Option<Status>>,
     space: SpinLock<Option<Arc<AddressSpace>>>,
     files: SpinLock<Option<Arc<DescriptorTable>>>,
     fs: SpinLock<Option<Arc<FsContext>>>,
-    threads: SpinLock<Vec<Arc<Thread>>>,
+    threads: SpinLock<Threads>,
     _live: Live,
 }
 
@@ -58,6 +66,34 @@ pub struct Times {
     pub own: AtomicU64,
     /// Of its children that were waited for, and theirs.
     pub children: AtomicU64,
+}
+
+/// The borrowing of an address space by a child of vfork, until it executes or ends.
+#[derive(Debug, Default)]
+pub struct Vfork {
+    pending: AtomicBool,
+    /// Told when it is over.
+    pub queue: WaitQueue,
+}
+
+impl Vfork {
+    /// Whether the maker still waits.
+    #[must_use]
+    pub fn pending(&self) -> bool {
+        self.pending.load(Ordering::Acquire)
+    }
+
+    /// The child was made by vfork, or not.
+    pub fn set_pending(&self, pending: bool) {
+        self.pending.store(pending, Ordering::Release);
+    }
+
+    /// The child has executed or ended.
+    pub fn finish(&self) {
+        if self.pending.swap(false, Ordering::AcqRel) {
+            self.queue.wake_all();
+        }
+    }
 }
 
 /// What a new process starts with.
@@ -72,6 +108,18 @@ pub struct Parts {
     pub credentials: Arc<Credentials>,
     /// Dispositions.
     pub signals: ProcessSignals,
+    /// Resource limits.
+    pub limits: Limits,
+}
+
+/// The threads of a process, and whether all but one are to end.
+#[derive(Default)]
+struct Threads {
+    list: Vec<Arc<Thread>>,
+    /// The thread that executes a new program and waits for the others to end.
+    executing: Option<Pid>,
+    /// The status that the process is ending with.
+    exit: Option<Status>,
 }
 
 impl Process {
@@ -90,12 +138,14 @@ impl Process {
             group: AtomicU32::new(pid),
             session: AtomicU32::new(pid),
             times: Times::default(),
+            limits: parts.limits,
+            vfork: Vfork::default(),
+            threads_changed: WaitQueue::new(),
             executed: AtomicBool::new(false),
-            exit: SpinLock::new(None),
             space: SpinLock::new(Some(parts.space)),
             files: SpinLock::new(Some(parts.files)),
             fs: SpinLock::new(Some(parts.fs)),
-            threads: SpinLock::new(Vec::new()),
+            threads: SpinLock::new(Threads::default()),
             _live: Live::new(Kind::Process),
         }
     }
@@ -130,16 +180,51 @@ impl Process {
         self.executed.store(true, Ordering::Relaxed);
     }
 
+    /// Takes over the names of the process that made it.
+    pub fn inherit_names(&self, maker: &Process) {
+        self.name.lock().clone_from(&maker.name.lock());
+        self.command_line.lock().clone_from(&maker.command_line.lock());
+        self.executable.lock().clone_from(&maker.executable.lock());
+    }
+
     /// Makes all threads end, with `status` for the process; the first status given stands.
     pub fn begin_exit(&self, status: Status) {
-        self.exit.lock().get_or_insert(status);
-        self.for_each_thread(|thread| thread.demand_attention());
+        let mut threads = self.threads.lock();
+        threads.exit.get_or_insert(status);
+        threads.list.iter().for_each(|thread| thread.demand_attention());
     }
 
     /// The status that the process is ending with, if it is.
     #[must_use]
     pub fn exiting(&self) -> Option<Status> {
-        *self.exit.lock()
+        self.threads.lock().exit
+    }
+
+    /// Makes all threads but `tid` end. False: another thread has begun that already, or the process is ending.
+    pub fn begin_exec(&self, tid: Pid) -> bool {
+        let mut threads = self.threads.lock();
+        if threads.exit.is_some() || threads.executing.is_some_and(|other| other != tid) {
+            return false;
+        }
+        threads.executing = Some(tid);
+        threads.list.iter().filter(|thread| thread.tid != tid).for_each(|thread| thread.demand_attention());
+        true
+    }
+
+    /// The wait that [`Process::begin_exec`] began is over.
+    pub fn end_exec(&self) {
+        self.threads.lock().executing = None;
+    }
+
+    /// Whether the thread is to end because the process ends or another thread executes a program; with what status the
+    /// process ends if the former.
+    #[must_use]
+    pub fn doomed(&self, tid: Pid) -> Option<ExitRequest> {
+        let threads = self.threads.lock();
+        if let Some(status) = threads.exit {
+            return Some(ExitRequest::Process(status));
+        }
+        threads.executing.is_some_and(|executing| executing != tid).then_some(ExitRequest::Thread(0))
     }
 
     /// Its address space; None once it has ended.
@@ -179,32 +264,39 @@ impl Process {
     /// Its threads, the first being the oldest alive.
     #[must_use]
     pub fn threads(&self) -> Vec<Arc<Thread>> {
-        self.threads.lock().clone()
+        self.threads.lock().list.clone()
     }
 
     /// Does `visit` for each thread, with the list's lock held: `visit` takes no lock below level 7.
     pub fn for_each_thread(&self, mut visit: impl FnMut(&Arc<Thread>)) {
-        self.threads.lock().iter().for_each(&mut visit);
+        self.threads.lock().list.iter().for_each(&mut visit);
     }
 
     /// How many threads it has.
     #[must_use]
     pub fn thread_count(&self) -> usize {
-        self.threads.lock().len()
+        self.threads.lock().list.len()
     }
 
-    /// Adds a thread. Allocates a little.
-    pub fn add_thread(&self, thread: Arc<Thread>) {
-        self.threads.lock().push(thread);
+    /// Adds a thread; false, and not added, if the process is ending or about to execute another program.
+    pub fn add_thread(&self, thread: Arc<Thread>) -> bool {
+        let mut threads = self.threads.lock();
+        let open = threads.exit.is_none() && threads.executing.is_none();
+        if open {
+            threads.list.push(thread);
+        }
+        open
     }
 
     /// Removes a thread; tells whether it was the last.
     pub fn remove_thread(&self, tid: Pid) -> bool {
         let mut threads = self.threads.lock();
-        let removed = threads.iter().position(|thread| thread.tid == tid).map(|at| threads.remove(at));
-        let last = threads.is_empty();
+        let at = threads.list.iter().position(|thread| thread.tid == tid);
+        let removed = at.map(|at| threads.list.remove(at));
+        let last = threads.list.is_empty();
         drop(threads);
         drop(removed);
+        self.threads_changed.wake_all();
         last
     }
 

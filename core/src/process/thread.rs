@@ -43,6 +43,8 @@ pub struct Thread {
     pub schedule: Schedule,
     /// User address that is zeroed and woken when the thread ends (set_tid_address(2)); 0: none.
     pub clear_child_tid: AtomicU64,
+    /// CPU time it has used up to its last switch, ns.
+    pub cpu_time: AtomicU64,
     /// Head of its list of robust futexes (set_robust_list(2)); 0: none.
     pub robust_list: AtomicU64,
     kernel: &'static Kernel,
@@ -64,6 +66,7 @@ impl Thread {
             signals,
             schedule: Schedule::new(policy, kernel.machine.cpu()),
             clear_child_tid: AtomicU64::new(0),
+            cpu_time: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             kernel,
             parking: SpinLock::new(Parking::Away),
@@ -179,5 +182,22 @@ impl Sleeper for Arc<Thread> {
             let cpu = self.kernel.this_cpu();
             *alarm = Some((cpu.id, cpu.alarms.set(at, Arc::clone(self) as Arc<dyn Expire>)));
         }
+    }
+}
+
+/// The thread as a sleeper that only its end interrupts (the wait of vfork's maker).
+pub struct Killable(pub Arc<Thread>);
+
+impl Sleeper for Killable {
+    fn interrupted(&self) -> bool {
+        self.0.attention() && self.0.process.doomed(self.0.tid).is_some()
+    }
+
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn set_deadline(&self, at: Option<Instant>) {
+        self.0.set_deadline(at);
     }
 }

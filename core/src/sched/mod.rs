@@ -233,7 +233,8 @@ impl Scheduler {
     }
 
     /// `task` starts a slice on `cpu`.
-    pub fn begin_slice(&self, cpu: &Cpu, task: &Task, now: Instant) {
+    pub fn begin_slice(&self, cpu: &Cpu, task: &mut Task, now: Instant) {
+        task.start_clock(now);
         let schedule = &task.thread.schedule;
         schedule.set_home(cpu.id);
         let policy = schedule.policy();

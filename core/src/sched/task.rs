@@ -6,13 +6,16 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::future::Future;
+use core::sync::atomic::Ordering;
 use core::task::{Context, Poll};
 
 use halyard_cell::{FutureSlot, Linked};
 
+use crate::fs::descriptors::DescriptorTable;
 use crate::machine::UserContext;
 use crate::mm::AddressSpace;
 use crate::process::thread::Thread;
+use crate::time::Instant;
 use crate::{Errno, Result};
 
 /// The most bytes that the future of a waiting call may take.
@@ -26,6 +29,10 @@ pub struct Task {
     pub thread: Arc<Thread>,
     /// The address space it runs in: its process's, but for a moment in exec.
     pub space: Arc<AddressSpace>,
+    /// The descriptors it uses: its process's.
+    pub files: Arc<DescriptorTable>,
+    /// When it was given the CPU.
+    started: Instant,
     /// The number (x8) and first argument (x0) of the call in progress, for its restart after a signal.
     pub restart: Restart,
     /// The call that it waits in.
@@ -45,8 +52,33 @@ pub struct Restart {
 impl Task {
     /// A task for `thread` that starts as `context` says.
     #[must_use]
-    pub fn new(context: UserContext, thread: Arc<Thread>, space: Arc<AddressSpace>) -> Task {
-        Task { context, thread, space, restart: Restart::default(), call: FutureSlot::new(), next: None }
+    pub fn new(
+        context: UserContext,
+        thread: Arc<Thread>,
+        space: Arc<AddressSpace>,
+        files: Arc<DescriptorTable>,
+    ) -> Task {
+        let (started, restart) = (Instant::default(), Restart::default());
+        Task { context, thread, space, files, started, restart, call: FutureSlot::new(), next: None }
+    }
+
+    /// It has been given the CPU.
+    pub fn start_clock(&mut self, now: Instant) {
+        self.started = now;
+    }
+
+    /// Nanoseconds since it was given the CPU.
+    #[must_use]
+    pub fn ran(&self, now: Instant) -> u64 {
+        now.since(self.started)
+    }
+
+    /// It is about to lose the CPU: charges what it used to its thread and process.
+    pub fn stop_clock(&mut self, now: Instant) {
+        let ran = self.ran(now);
+        self.started = now;
+        self.thread.cpu_time.fetch_add(ran, Ordering::Relaxed);
+        self.thread.process.times.own.fetch_add(ran, Ordering::Relaxed);
     }
 
     /// Whether it waits in a call.
