@@ -169,7 +169,8 @@ enter_el1:
     ubfx    x0, x0, #24, #4         // GIC system registers
     cbz     x0, 1f
     mrs     x0, S3_4_C12_C9_5       // ICC_SRE_EL2
-    orr     x0, x0, #9              // SRE, and EL1 may use them
+    mov     x1, #9                  // SRE, and EL1 may use them
+    orr     x0, x0, x1
     msr     S3_4_C12_C9_5, x0
     isb
     msr     S3_4_C12_C11_0, xzr     // ICH_HCR_EL2
