@@ -37,6 +37,8 @@ pub(crate) enum Verb {
     Build(BuildArgs),
     /// Boot a board in QEMU: to a prompt, or to run one command
     Run(RunArgs),
+    /// Run the tests: on the host, model-checked, and on the target in QEMU
+    Test(TestArgs),
     /// Say how large the kernel is, by segment and by section
     Size(BuildArgs),
     /// Say what is present, what is missing and how it would be got; changes nothing
@@ -86,4 +88,26 @@ pub(crate) struct RunArgs {
     /// Arguments for init: `-c CMD` runs one command, prints its output only and ends with its exit code
     #[arg(last = true, value_name = "INIT ARGS")]
     pub(crate) init: Vec<String>,
+}
+
+/// What to test.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TestArgs {
+    #[command(flatten)]
+    pub(crate) build: BuildArgs,
+
+    /// Only tests on the host
+    #[arg(long, conflicts_with = "target")]
+    pub(crate) host: bool,
+
+    /// Only tests on the target
+    #[arg(long)]
+    pub(crate) target: bool,
+
+    /// Number of CPUs of the target
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) smp: Option<u32>,
+
+    /// Only tests with this in their names
+    pub(crate) filter: Option<String>,
 }

@@ -13,6 +13,7 @@ mod process;
 mod run;
 mod setup;
 mod size;
+mod test;
 mod toolchain;
 mod ui;
 mod workspace;
@@ -45,6 +46,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<ExitCode> {
     match cli.verb {
         Verb::Build(args) => build::verb(&workspace, ui, consent, &args),
         Verb::Run(args) => run::verb(&workspace, ui, consent, &args),
+        Verb::Test(args) => test::verb(&workspace, ui, consent, &args),
         Verb::Size(args) => size::verb(&workspace, ui, consent, &args),
         Verb::Doctor => doctor::verb(&workspace, ui),
         Verb::Setup => setup::verb(&workspace, ui, consent),

@@ -217,6 +217,7 @@ mod tests {
             image: "i".into(),
             initramfs: "r".into(),
             programs: Vec::new(),
+            suites: Vec::new(),
             skipped: Vec::new(),
         };
         let mut args = RunArgs {

@@ -111,6 +111,11 @@ impl Step {
         self.bar.suspend(|| eprintln!("{line}"));
     }
 
+    /// Prints with the spinner out of the way.
+    pub(crate) fn suspend(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
+
     /// It is finished; says so if it took long enough for anyone to wonder.
     pub(crate) fn done(self) {
         self.bar.finish_and_clear();

@@ -17,6 +17,7 @@ pub(crate) struct Workspace {
     /// The boards there are.
     pub(crate) boards: Boards,
     packages: BTreeMap<String, PathBuf>,
+    metadata: Metadata,
 }
 
 impl Workspace {
@@ -36,8 +37,9 @@ impl Workspace {
         });
         Ok(Self {
             boards: Boards::read(&root.join("boards.toml"))?,
-            target: metadata.target_directory.into_std_path_buf(),
+            target: metadata.target_directory.clone().into_std_path_buf(),
             packages: packages.collect(),
+            metadata,
             root,
         })
     }
@@ -45,6 +47,18 @@ impl Workspace {
     /// The board of that name. Error: there is none.
     pub(crate) fn board(&self, name: &str) -> Result<&Board> {
         Ok(self.boards.get(name)?)
+    }
+
+    /// Packages of the workspace that name `dependency` among theirs, under whatever condition.
+    pub(crate) fn depending_on(&self, dependency: &str) -> Vec<String> {
+        let packages = self.metadata.packages.iter();
+        let dependents = packages.filter(|package| {
+            package
+                .dependencies
+                .iter()
+                .any(|known| known.name == dependency)
+        });
+        dependents.map(|package| package.name.to_string()).collect()
     }
 
     /// The manifest of a package. Error: there is no such package.

@@ -18,7 +18,10 @@ const MANIFEST: &str = "userspace/initramfs.toml";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
     /// Packages whose binaries go to `/bin`.
-    pub(crate) packages: Vec<String>,
+    packages: Vec<String>,
+    /// Packages whose binaries go there too, and print TAP when run: the test suites.
+    #[serde(default)]
+    suites: Vec<String>,
     /// The directory of the C programs, relative to the manifest.
     pub(crate) c: Option<PathBuf>,
     #[serde(default)]
@@ -61,6 +64,20 @@ impl Manifest {
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {MANIFEST}"))?;
         toml::from_str(&text).with_context(|| format!("{MANIFEST} has a mistake"))
+    }
+
+    /// Every package to build.
+    pub(crate) fn rust_packages(&self) -> Vec<&str> {
+        self.packages
+            .iter()
+            .chain(&self.suites)
+            .map(String::as_str)
+            .collect()
+    }
+
+    /// The packages whose binaries are test suites.
+    pub(crate) fn suite_packages(&self) -> Vec<&str> {
+        self.suites.iter().map(String::as_str).collect()
     }
 }
 

@@ -6,6 +6,7 @@ mod elf;
 mod image;
 mod initramfs;
 mod rust;
+mod symbols;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ pub(crate) struct Products {
     pub(crate) initramfs: PathBuf,
     /// Names of the programs in the initramfs.
     pub(crate) programs: Vec<String>,
+    /// Those of them that print TAP.
+    pub(crate) suites: Vec<String>,
     /// What was left out, and why.
     pub(crate) skipped: Vec<String>,
 }
@@ -87,7 +90,7 @@ fn make(
     let out = workspace.products(&args.board)?;
     let manifest = initramfs::Manifest::read(workspace)?;
     let mut packages = vec![board.package.as_str()];
-    packages.extend(manifest.packages.iter().map(String::as_str));
+    packages.extend(manifest.rust_packages());
     let step = ui.step(format!(
         "building the kernel and the programs with rustc {}",
         toolchain.version
@@ -98,7 +101,8 @@ fn make(
     let elf = built.kernel(&board.package)?;
     let image = out.join("Image");
     let bytes = read(elf)?;
-    let flat = image::flatten(&bytes)
+    let filled = symbols::fill(&bytes).context("the kernel's symbol table cannot be filled")?;
+    let flat = image::flatten(&filled)
         .with_context(|| format!("the kernel {} is not bootable", elf.display()))?;
     write(&image, &flat)?;
 
@@ -109,7 +113,7 @@ fn make(
     let archive = initramfs::pack(
         workspace,
         &manifest,
-        &built.programs(&manifest.packages),
+        &built.programs(&manifest.rust_packages()),
         &c.built,
     )?;
     let initramfs = out.join("initramfs.cpio");
@@ -117,11 +121,17 @@ fn make(
     for skipped in &c.skipped {
         ui.warn(skipped);
     }
+    let suites = built
+        .programs(&manifest.suite_packages())
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     Ok(Products {
         elf: elf.to_owned(),
         image,
         initramfs,
         programs: archive.programs,
+        suites,
         skipped: c.skipped,
     })
 }

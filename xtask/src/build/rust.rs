@@ -132,11 +132,11 @@ impl Built {
     }
 
     /// Names and paths of the binaries of those packages, by name.
-    pub(crate) fn programs(&self, packages: &[String]) -> Vec<(String, PathBuf)> {
+    pub(crate) fn programs(&self, packages: &[&str]) -> Vec<(String, PathBuf)> {
         let own = self
             .executables
             .iter()
-            .filter(|executable| packages.contains(&executable.package));
+            .filter(|executable| packages.contains(&executable.package.as_str()));
         let mut programs: Vec<_> = own
             .map(|program| (program.name.clone(), program.path.clone()))
             .collect();
