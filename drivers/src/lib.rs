@@ -11,3 +11,6 @@
 extern crate std;
 
 pub mod dt;
+pub mod irq;
+pub mod mmio;
+pub mod pl011;

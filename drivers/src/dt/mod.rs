@@ -23,7 +23,7 @@ mod fuzz_tests;
 #[cfg(test)]
 mod real_tree_tests;
 #[cfg(test)]
-mod test_trees;
+pub(crate) mod test_trees;
 
 pub use address::{Region, Regions};
 pub use chosen::{Chosen, Stdout};
