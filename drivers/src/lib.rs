@@ -14,3 +14,6 @@ pub mod dt;
 pub mod irq;
 pub mod mmio;
 pub mod pl011;
+pub mod pl031;
+pub mod pl061;
+pub mod psci;
