@@ -9,9 +9,8 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::barrier;
-use crate::descriptor::{
-    self, ADDRESS, BLOCK_1G, BLOCK_2M, DATA, DEVICE, ENTRIES, PAGE, TABLE, index, page,
-};
+use super::table::Table;
+use crate::descriptor::{ADDRESS, BLOCK_1G, BLOCK_2M, DATA, DEVICE, PAGE, TABLE, page};
 
 /// RAM at physical address `p` is at `DIRECT_MAP + p`.
 pub(crate) const DIRECT_MAP: usize = 0xffff_0000_0000_0000;
@@ -21,16 +20,6 @@ pub(crate) const DEVICE_MAP: usize = 0xffff_8000_0000_0000;
 pub(crate) const STACKS: usize = 0xffff_c000_0000_0000;
 /// First physical address that has no place in the maps: one level-1 table each.
 pub(crate) const PHYSICAL_END: usize = 1 << 39;
-
-/// A translation table. Atomic, because the hardware walks it.
-#[repr(C, align(4096))]
-pub(crate) struct Table([AtomicU64; ENTRIES]);
-
-impl Table {
-    const fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; ENTRIES])
-    }
-}
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".tables")]
@@ -70,6 +59,7 @@ unsafe extern "C" {
     static __rodata_start: u8;
     static __stack_top: u8;
     static __emergency_top: u8;
+    static secondary_entry: u8;
 }
 
 /// Addresses that the linker script gives.
@@ -90,6 +80,10 @@ impl Image {
     }
     pub(crate) fn emergency_top() -> usize {
         (&raw const __emergency_top).addr()
+    }
+    /// Physical address of the other CPUs' entry.
+    pub(crate) fn secondary_entry() -> usize {
+        (&raw const secondary_entry).addr() - Self::base() + Self::physical()
     }
     /// Where it was loaded.
     pub(crate) fn physical() -> usize {
@@ -149,10 +143,6 @@ fn next_level(entry: &AtomicU64) -> Result<Option<&'static Table>, MapError> {
     Ok(Some(spare))
 }
 
-fn entry(table: &'static Table, address: usize, level: u32) -> &'static AtomicU64 {
-    &table.0[index(address, level)]
-}
-
 /// Maps the aligned block of `size` (a level's block or page size) at `virt`. What is mapped stays as it is.
 fn map_one(virt: usize, phys: usize, size: usize, attributes: u64) -> Result<(), MapError> {
     let level = match size {
@@ -162,12 +152,12 @@ fn map_one(virt: usize, phys: usize, size: usize, attributes: u64) -> Result<(),
     };
     let mut table = &KERNEL_ROOT;
     for above in 0..level {
-        match next_level(entry(table, virt, above))? {
+        match next_level(table.entry(virt, above))? {
             Some(next) => table = next,
             None => return Ok(()),
         }
     }
-    let last = entry(table, virt, level);
+    let last = table.entry(virt, level);
     if last.load(Ordering::Relaxed) == 0 {
         let attributes = if level == 3 { page(attributes) } else { attributes };
         last.store(phys as u64 | attributes, Ordering::Release);
@@ -177,9 +167,9 @@ fn map_one(virt: usize, phys: usize, size: usize, attributes: u64) -> Result<(),
 
 /// Whether the GiB of `virt` has a level-2 table already, so that it cannot become one block.
 fn is_split(virt: usize) -> bool {
-    let root = KERNEL_ROOT.0[index(virt, 0)].load(Ordering::Relaxed);
+    let root = KERNEL_ROOT.entry(virt, 0).load(Ordering::Relaxed);
     root & TABLE == TABLE
-        && entry(table_at(root), virt, 1).load(Ordering::Relaxed) & TABLE == TABLE
+        && table_at(root).entry(virt, 1).load(Ordering::Relaxed) & TABLE == TABLE
 }
 
 /// Maps RAM `start..end` (physical, 2 MiB aligned) into the direct map.
@@ -221,7 +211,7 @@ pub(crate) fn map_device(start: usize, size: usize) -> Result<usize, MapError> {
 
 /// Maps the frame at physical `frame` as a page of a stack at `virt`, in the [`STACKS`] area.
 pub(crate) fn map_stack_page(virt: usize, frame: usize) -> Result<(), MapError> {
-    map_one(virt, frame, PAGE, descriptor::DATA)?;
+    map_one(virt, frame, PAGE, DATA)?;
     barrier::dsb_ishst();
     barrier::isb();
     Ok(())

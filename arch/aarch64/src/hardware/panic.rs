@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::backtrace::{self, Code};
 use super::console::{self, println};
 use super::cpu::{self, FaultFrame};
-use super::power;
+use super::{machine, power};
 use crate::esr;
 
 /// 0: nobody panicked; else 1 + number of the CPU that did.
@@ -32,7 +32,7 @@ fn begin() {
         }
         Err(_) => power::stop_cpu(),
     }
-    power::stop_others();
+    machine::stop_others();
 }
 
 /// A fault of the kernel itself. `slot` is the vector's number.

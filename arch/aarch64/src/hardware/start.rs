@@ -1,8 +1,22 @@
 //! The boot CPU's way from the entry code to the core's loop.
+//!
+//! Whatever stops it is said in a plain sentence on the early console.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use halyard_core::machine::Frame;
+use halyard_drivers::dt::Tree;
+use halyard_drivers::psci::Psci;
 
 use super::console::{self, EarlyUart, println};
-use super::cpu;
+use super::device_tree;
+use super::interrupts::{self, Interrupts, Wire};
 use super::kernel_map::Image;
+use super::machine::{self, Aarch64};
+use super::ram::{self, Ram};
+use super::timer::{self, Clock};
+use super::{cpu, entropy, heap, power, smp};
 
 /// What a device tree cannot say about a board.
 #[derive(Clone, Copy, Debug)]
@@ -13,17 +27,97 @@ pub struct Board {
     pub early_uart: Option<EarlyUart>,
 }
 
+/// Ends a boot that cannot go on.
+fn cannot_boot(why: fmt::Arguments<'_>) -> ! {
+    println!("Halyard cannot boot: {why}");
+    power::die()
+}
+
 /// Boots the kernel; `device_tree` is the physical address that the loader gave.
 pub fn start(device_tree: u64, board: &'static Board) -> ! {
     cpu::init_boot_cpu(Image::stack_top(), Image::emergency_top());
+    smp::leave_identity();
     if let Some(uart) = board.early_uart {
         console::init_early(uart);
     }
-    println!("Halyard on {}", board.name);
-    panic!("device tree at {device_tree:#x}");
+    let tree = match device_tree::find(device_tree) {
+        Ok(tree) => tree,
+        Err(error) => cannot_boot(format_args!("the device tree at {device_tree:#x}: {error}")),
+    };
+    let command_line = tree.chosen().map_or("", |chosen| chosen.bootargs());
+    let psci = Psci::find(&tree).unwrap_or_else(|error| {
+        println!("PSCI: {error}");
+        None
+    });
+    power::init(psci, command_line);
+    let console = console::init(&tree);
+    let ram = match ram::find(&tree, device_tree as usize) {
+        Ok(ram) => ram,
+        Err(error) => cannot_boot(format_args!("{error}")),
+    };
+    let machine = bring_up(&tree, console, &ram);
+    run(machine, &tree, ram, command_line)
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn secondary_main() -> ! {
-    super::power::stop_cpu()
+/// Timer, interrupts, heap: everything but other CPUs.
+fn bring_up(tree: &Tree<'_>, console: Option<Wire>, ram: &Ram) -> &'static Aarch64 {
+    entropy::init(tree);
+    let (timer, hertz) = match find_timer(tree) {
+        Ok(found) => found,
+        Err(error) => cannot_boot(format_args!("the timer: {error}")),
+    };
+    let Some(clock) = Clock::start(hertz) else {
+        cannot_boot(format_args!("the timer's frequency is unknown"));
+    };
+    let interrupts = match Interrupts::find(tree, timer, console) {
+        Ok(interrupts) => interrupts,
+        Err(error) => cannot_boot(format_args!("the interrupt controller: {error}")),
+    };
+    timer::init_cpu();
+    if let Err(error) = interrupts.init_cpu() {
+        cannot_boot(format_args!("the interrupt controller: {error}"));
+    }
+    if let Err(error) = interrupts.enable_console() {
+        println!("no console input: {error}");
+    }
+    let made = machine::set(Aarch64 {
+        clock,
+        interrupts,
+        frames: ram.frames,
+    });
+    let Some(machine) = made else {
+        cannot_boot(format_args!("it was started twice"));
+    };
+    machine
+}
+
+/// The timer's line and, where the firmware left CNTFRQ_EL0 empty, its frequency (bindings/timer/arm,arch_timer.yaml).
+fn find_timer(tree: &Tree<'_>) -> Result<(Wire, Option<u64>), NoTimer> {
+    let node = tree
+        .compatible(&["arm,armv8-timer", "arm,armv7-timer"])
+        .next();
+    let node = node.ok_or(NoTimer::None)?;
+    // Named, or in the order: secure, physical, virtual.
+    let index = node.interrupt_index("virt").unwrap_or(2);
+    let interrupt = node.interrupt(index).map_err(NoTimer::Tree)?;
+    let wire = interrupts::wire(&interrupt).map_err(NoTimer::Line)?;
+    let hertz = node.u32("clock-frequency").map_err(NoTimer::Tree)?;
+    Ok((wire, hertz.map(u64::from)))
+}
+
+/// Why there is no timer.
+enum NoTimer {
+    None,
+    Tree(halyard_drivers::dt::Error),
+    Line(halyard_drivers::irq::Error),
+}
+
+impl fmt::Display for NoTimer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoTimer::None => f.write_str("the device tree has none"),
+            NoTimer::Tree(error) => error.fmt(f),
+            NoTimer::Line(error) => error.fmt(f),
+        }
+    }
 }
