@@ -7,6 +7,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+// The fuzz target's walk is a test's too, and names the crate from outside.
+#[cfg(test)]
+extern crate self as halyard_drivers;
 #[cfg(test)]
 extern crate std;
 

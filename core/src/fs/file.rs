@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use bitflags::bitflags;
 
 use crate::io::{Sink, Source};
+use crate::ipc::pipe::Pipe;
 use crate::mm::MemoryObject;
 use crate::wait::WaitQueue;
 use crate::{Errno, Result};
@@ -68,6 +69,11 @@ pub trait File: Send + Sync {
     /// Who is told when [`File::poll`] changes on that side. None: it never does.
     fn wait_queue(&self, side: Side) -> Option<&WaitQueue> {
         let _ = side;
+        None
+    }
+
+    /// The pipe behind the file, for F_SETPIPE_SZ and FIONREAD; None if it is not one.
+    fn pipe(&self) -> Option<&Pipe> {
         None
     }
 

@@ -1,1 +1,4 @@
 //! Inter-process communication: one file a mechanism.
+
+pub mod fifo;
+pub mod pipe;

@@ -42,7 +42,10 @@ impl FramePool {
     #[must_use]
     pub const fn metadata_size(first: Frame, end: Frame) -> MetadataSize {
         let frames = end.0.saturating_sub(first.0 / ALIGNMENT * ALIGNMENT);
-        MetadataSize { words: FreeMap::words_for(frames), shares: frames }
+        MetadataSize {
+            words: FreeMap::words_for(frames),
+            shares: frames,
+        }
     }
 
     /// A pool for frames from `first` to before `end`, none of them free yet. The books may hold anything at first;
@@ -58,7 +61,11 @@ impl FramePool {
         let base = first.0 / ALIGNMENT * ALIGNMENT;
         let shares = shares.get(..size.shares)?;
         let free = FreeMap::new(words.get_mut(..size.words)?, size.shares)?;
-        Some(FramePool { base, shares, free: SpinLock::new(free) })
+        Some(FramePool {
+            base,
+            shares,
+            free: SpinLock::new(free),
+        })
     }
 
     /// Makes the frames of `range` free. For RAM that nobody holds: at boot, and when boot lets go of what it used.
@@ -109,7 +116,9 @@ impl FramePool {
         let count = self.count_of(frame).ok_or(OutOfMemory)?;
         // The caller is a holder or keeps one from going, so nothing is to be synchronised with.
         count
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_add(1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+                count.checked_add(1)
+            })
             .map(|_| ())
             .map_err(|_| OutOfMemory)
     }
@@ -117,7 +126,9 @@ impl FramePool {
     /// Takes a holder away; true if it was the last and the frame is free now.
     #[inline]
     pub fn release(&self, frame: Frame) -> bool {
-        let Some(count) = self.count_of(frame) else { return false };
+        let Some(count) = self.count_of(frame) else {
+            return false;
+        };
         // A lone holder cannot be joined by another meanwhile: only holders share.
         if count.load(Ordering::Acquire) > 1 && count.fetch_sub(1, Ordering::AcqRel) > 1 {
             return false;
@@ -130,7 +141,8 @@ impl FramePool {
     #[inline]
     #[must_use]
     pub fn share_count(&self, frame: Frame) -> usize {
-        self.count_of(frame).map_or(0, |count| usize::from(count.load(Ordering::Acquire)))
+        self.count_of(frame)
+            .map_or(0, |count| usize::from(count.load(Ordering::Acquire)))
     }
 
     /// Whether the pool has that frame, free or not.

@@ -13,9 +13,16 @@ use crate::machine::{Frame, OutOfMemory};
 /// A pool with dirty books.
 fn pool(first: usize, end: usize) -> FramePool {
     let size = FramePool::metadata_size(Frame(first), Frame(end));
-    let words: Vec<u64> = (0..size.words as u64).map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+    let words: Vec<u64> = (0..size.words as u64)
+        .map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        .collect();
     let shares: Vec<AtomicU16> = (0..size.shares).map(|n| AtomicU16::new(n as u16)).collect();
-    let pool = FramePool::new(Frame(first), Frame(end), Box::leak(words.into()), Box::leak(shares.into()));
+    let pool = FramePool::new(
+        Frame(first),
+        Frame(end),
+        Box::leak(words.into()),
+        Box::leak(shares.into()),
+    );
     pool.expect("the books are large enough")
 }
 
@@ -100,7 +107,10 @@ fn run_beyond_the_greatest_order_fails() {
     let pool = full_pool(0, 4096);
     assert_eq!(pool.allocate_run(MAX_RUN_ORDER + 1), Err(OutOfMemory));
     assert_eq!(pool.allocate_run(64), Err(OutOfMemory));
-    assert_eq!(pool.allocate_run(MAX_RUN_ORDER).map(|frame| frame.0 % 1024), Ok(0));
+    assert_eq!(
+        pool.allocate_run(MAX_RUN_ORDER).map(|frame| frame.0 % 1024),
+        Ok(0)
+    );
 }
 
 /// Few rounds: on a loaded host a ticket lock waits for the scheduler at every contention.
@@ -111,10 +121,16 @@ fn pool_shared_by_threads_loses_and_doubles_nothing() {
         for _ in 0..2 {
             scope.spawn(|| {
                 for round in 0..60 {
-                    let frames: Vec<_> = (0..round % 8).filter_map(|_| pool.allocate().ok()).collect();
+                    let frames: Vec<_> = (0..round % 8)
+                        .filter_map(|_| pool.allocate().ok())
+                        .collect();
                     frames.iter().for_each(|frame| pool.share(*frame).unwrap());
-                    frames.iter().for_each(|frame| assert!(!pool.release(*frame)));
-                    frames.iter().for_each(|frame| assert!(pool.release(*frame)));
+                    frames
+                        .iter()
+                        .for_each(|frame| assert!(!pool.release(*frame)));
+                    frames
+                        .iter()
+                        .for_each(|frame| assert!(pool.release(*frame)));
                 }
             });
         }

@@ -37,7 +37,14 @@ impl FreeMap {
         }
         memory.fill(0);
         let (words, summary) = memory.split_at_mut(frames.div_ceil(BITS));
-        Some(FreeMap { words, summary, hint: 0, free: 0, given: 0, reserve: 0 })
+        Some(FreeMap {
+            words,
+            summary,
+            hint: 0,
+            free: 0,
+            given: 0,
+            reserve: 0,
+        })
     }
 
     pub(super) const fn free(&self) -> usize {
@@ -94,7 +101,9 @@ impl FreeMap {
     #[inline]
     pub(super) fn put(&mut self, index: usize) {
         let at = index / BITS;
-        let Some(word) = self.words.get_mut(at) else { return };
+        let Some(word) = self.words.get_mut(at) else {
+            return;
+        };
         let bit = 1 << (index % BITS);
         debug_assert!(*word & bit == 0, "frame {index} is released and free");
         if *word & bit == 0 {
@@ -111,8 +120,11 @@ impl FreeMap {
 
     /// Takes 2^`order` consecutive indices aligned to as many; returns the first. Ignores the reserve.
     pub(super) fn take_run(&mut self, order: u32) -> Option<usize> {
-        let first =
-            if order < BITS_LOG2 { self.find_in_word(order)? } else { self.find_words(1 << (order - BITS_LOG2))? };
+        let first = if order < BITS_LOG2 {
+            self.find_in_word(order)?
+        } else {
+            self.find_words(1 << (order - BITS_LOG2))?
+        };
         let length = 1_usize << order;
         let mut at = first;
         while at < first + length {
@@ -145,7 +157,12 @@ impl FreeMap {
     fn find_words(&self, count: usize) -> Option<usize> {
         let mut at = self.next_word(0)? / count * count;
         while at < self.words.len() {
-            if self.words.get(at..at + count)?.iter().all(|word| *word == u64::MAX) {
+            if self
+                .words
+                .get(at..at + count)?
+                .iter()
+                .all(|word| *word == u64::MAX)
+            {
                 return Some(at * BITS);
             }
             let next = self.next_word(at + count)?;
@@ -160,7 +177,10 @@ impl FreeMap {
     /// The first word from `from` on that has a free index; if there is none, the first of all.
     fn next_word(&self, from: usize) -> Option<usize> {
         let start = from / BITS;
-        let rest = self.summary.get(start).map_or(0, |word| word & (u64::MAX << (from % BITS)));
+        let rest = self
+            .summary
+            .get(start)
+            .map_or(0, |word| word & (u64::MAX << (from % BITS)));
         if rest != 0 {
             return Some(start * BITS + rest.trailing_zeros() as usize);
         }

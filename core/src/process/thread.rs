@@ -142,9 +142,16 @@ impl Thread {
         }
     }
 
+    /// As [`Thread::demand_attention`], by the thread itself: it runs already.
+    #[inline]
+    pub fn note_attention(&self) {
+        self.attention.store(true, Ordering::Release);
+    }
+
     /// Nothing is to be done any more, as far as its holder can tell. Called before looking, so that nothing is missed.
     pub fn clear_attention(&self) {
-        self.attention.store(false, Ordering::SeqCst);
+        // A swap, not a store: it reads, and so sees what came before, the demand that it takes back.
+        self.attention.swap(false, Ordering::SeqCst);
     }
 }
 
