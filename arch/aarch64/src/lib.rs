@@ -11,23 +11,41 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod asid;
+pub mod clock;
 pub mod descriptor;
 mod esr;
+pub mod range_set;
+pub mod ring;
 pub mod symbols;
 
 #[cfg(target_os = "none")]
 mod hardware {
-    pub(crate) mod backtrace;
-    pub(crate) mod barrier;
+    mod backtrace;
+    mod barrier;
     mod boot;
-    pub(crate) mod console;
-    pub(crate) mod cpu;
+    mod console;
+    mod cpu;
+    mod device_tree;
+    mod entropy;
     mod fp;
-    pub(crate) mod kernel_map;
+    mod heap;
+    mod interrupts;
+    mod kernel_map;
+    mod machine;
+    mod memory;
+    mod once;
     mod panic;
     mod power;
+    mod ram;
+    mod registers;
+    mod selftest;
+    mod smp;
     mod start;
+    mod table;
+    mod timer;
     mod trap;
+    mod user_table;
 
     pub use console::EarlyUart;
     pub use start::{Board, start};
@@ -46,16 +64,4 @@ macro_rules! board {
             $crate::start(device_tree, &$board)
         }
     };
-}
-
-#[cfg(target_os = "none")]
-mod no_heap {
-    struct None;
-    // SAFETY: gives no memory.
-    unsafe impl core::alloc::GlobalAlloc for None {
-        unsafe fn alloc(&self, _: core::alloc::Layout) -> *mut u8 { core::ptr::null_mut() }
-        unsafe fn dealloc(&self, _: *mut u8, _: core::alloc::Layout) {}
-    }
-    #[global_allocator]
-    static HEAP: None = None;
 }

@@ -1,6 +1,7 @@
 //! The device tree in memory: mapped as far as it goes, and checked before it is trusted.
 
 use core::fmt;
+use core::ops::Range;
 
 use halyard_drivers::dt::{self, MAX_SIZE, Tree};
 
@@ -38,19 +39,21 @@ fn bytes(start: usize, size: usize) -> Result<&'static [u8], NoTree> {
     Ok(unsafe { core::slice::from_raw_parts((DIRECT_MAP + start) as *const u8, size) })
 }
 
-/// The device tree at physical address `address`.
-pub(crate) fn find(address: u64) -> Result<Tree<'static>, NoTree> {
+/// The device tree at physical address `address`, and where what means something of it is.
+pub(crate) fn find(address: u64) -> Result<(Tree<'static>, Range<usize>), NoTree> {
     let start = usize::try_from(address).map_err(|_| NoTree::Address)?;
     if start == 0 || !start.is_multiple_of(8) {
         return Err(NoTree::Address);
     }
     let size = dt::total_size(bytes(start, 8)?).map_err(NoTree::Broken)?;
     let size = size.min(MAX_SIZE);
-    Tree::new(bytes(start, size)?).map_err(NoTree::Broken)
+    let bytes = bytes(start, size)?;
+    let tree = Tree::new(bytes).map_err(NoTree::Broken)?;
+    Ok((tree, start..start + used(bytes)))
 }
 
 /// How many bytes of a checked tree mean something: loaders reserve much more than they fill.
-pub(crate) fn used(tree: &[u8]) -> usize {
+fn used(tree: &[u8]) -> usize {
     let field = |index: usize| -> usize {
         let word = tree.get(4 * index..).and_then(|rest| rest.first_chunk());
         word.map_or(0, |word| u32::from_be_bytes(*word) as usize)

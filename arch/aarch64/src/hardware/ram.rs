@@ -10,7 +10,6 @@ use halyard_core::mm::FramePool;
 use halyard_drivers::dt::{self, EnableMethod, Tree};
 
 use super::console::println;
-use super::device_tree;
 use super::heap;
 use super::kernel_map::{self, DIRECT_MAP, Image, PHYSICAL_END};
 use crate::descriptor::BLOCK_2M;
@@ -51,12 +50,14 @@ impl From<Full> for NoRam {
 /// What the core is to know of RAM.
 pub(crate) struct Ram {
     pub(crate) frames: &'static FramePool,
+    /// Frames behind what means something in the device tree, to be given to the pool when the tree is not used any more.
+    pub(crate) tree_rest: Range<Frame>,
     /// The initial RAM disk: its bytes, and the frames to be given to the pool after.
     pub(crate) initrd: Option<(&'static [u8], Range<Frame>)>,
 }
 
-/// Finds and maps all RAM, sets up the heap and the frame pool.
-pub(crate) fn find(tree: &Tree<'_>, tree_at: usize, cpus: usize) -> Result<Ram, NoRam> {
+/// Finds and maps all RAM, sets up the heap and the frame pool. `tree_at` is the part of the tree that means something, physical.
+pub(crate) fn find(tree: &Tree<'_>, tree_at: Range<usize>, cpus: usize) -> Result<Ram, NoRam> {
     let mut free = RangeSet::new();
     for bank in tree.memory() {
         let bank = bank.map_err(NoRam::Tree)?;
@@ -76,7 +77,7 @@ pub(crate) fn find(tree: &Tree<'_>, tree_at: usize, cpus: usize) -> Result<Ram, 
         }
     }
     let initrd = find_initrd(tree, &free);
-    reserve(tree, tree_at, &mut free)?;
+    reserve(tree, &tree_at, &mut free)?;
     if let Some(initrd) = &initrd {
         free.remove(initrd.start, initrd.end)?;
     }
@@ -90,7 +91,12 @@ pub(crate) fn find(tree: &Tree<'_>, tree_at: usize, cpus: usize) -> Result<Ram, 
         };
         (bytes, whole_frames(&initrd))
     });
-    Ok(Ram { frames, initrd })
+    let tree_rest = whole_frames(&(tree_at.end..tree_at.start + tree.size()));
+    Ok(Ram {
+        frames,
+        tree_rest,
+        initrd,
+    })
 }
 
 /// Takes out what must not even be mapped.
@@ -106,14 +112,14 @@ fn reserve_unmapped(tree: &Tree<'_>, free: &mut RangeSet) -> Result<(), NoRam> {
 
 /// Takes out what is mapped and not ours to give: reservations, the image, the tree, words on which parked CPUs wait, and the first
 /// page, where they are on boards that do not say so.
-fn reserve(tree: &Tree<'_>, tree_at: usize, free: &mut RangeSet) -> Result<(), NoRam> {
+fn reserve(tree: &Tree<'_>, tree_at: &Range<usize>, free: &mut RangeSet) -> Result<(), NoRam> {
     for reserved in tree.reserved() {
         let region = reserved.map_err(NoRam::Tree)?.region;
         remove_pages(free, region.address as usize, region.end() as usize)?;
     }
     let image = Image::physical();
     remove_pages(free, image, image + Image::end() - Image::base())?;
-    remove_pages(free, tree_at, tree_at + device_tree::used(tree))?;
+    remove_pages(free, tree_at.start, tree_at.start + tree.size())?;
     remove_pages(free, 0, PAGE_SIZE)?;
     for cpu in tree.cpus().flatten() {
         if let EnableMethod::SpinTable { release } = cpu.enable_method {
@@ -148,9 +154,9 @@ fn find_initrd(tree: &Tree<'_>, ram: &RangeSet) -> Option<Range<usize>> {
     is_ram.then_some(range)
 }
 
-/// The frames that a range touches.
+/// The frames that lie wholly in a range: those at its ends may be another's too.
 fn whole_frames(range: &Range<usize>) -> Range<Frame> {
-    Frame(range.start / PAGE_SIZE)..Frame(range.end.div_ceil(PAGE_SIZE))
+    Frame(range.start.div_ceil(PAGE_SIZE))..Frame(range.end / PAGE_SIZE)
 }
 
 /// Takes the first heap and the pool's books out of `free`, and gives the rest to the pool.

@@ -2,10 +2,8 @@
 //!
 //! Whatever stops it is said in a plain sentence on the early console.
 
-use alloc::boxed::Box;
 use core::fmt;
 
-use halyard_core::machine::Frame;
 use halyard_drivers::dt::Tree;
 use halyard_drivers::psci::Psci;
 
@@ -16,7 +14,7 @@ use super::kernel_map::Image;
 use super::machine::{self, Aarch64};
 use super::ram::{self, Ram};
 use super::timer::{self, Clock};
-use super::{cpu, entropy, heap, power, smp};
+use super::{cpu, entropy, power, smp};
 
 /// What a device tree cannot say about a board.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +38,8 @@ pub fn start(device_tree: u64, board: &'static Board) -> ! {
     if let Some(uart) = board.early_uart {
         console::init_early(uart);
     }
-    let tree = match device_tree::find(device_tree) {
-        Ok(tree) => tree,
+    let (tree, tree_at) = match device_tree::find(device_tree) {
+        Ok(found) => found,
         Err(error) => cannot_boot(format_args!("the device tree at {device_tree:#x}: {error}")),
     };
     let command_line = tree.chosen().map_or("", |chosen| chosen.bootargs());
@@ -51,7 +49,7 @@ pub fn start(device_tree: u64, board: &'static Board) -> ! {
     });
     power::init(psci, command_line);
     let console = console::init(&tree);
-    let ram = match ram::find(&tree, device_tree as usize) {
+    let ram = match ram::find(&tree, tree_at, tree.cpus().count()) {
         Ok(ram) => ram,
         Err(error) => cannot_boot(format_args!("{error}")),
     };
@@ -120,4 +118,17 @@ impl fmt::Display for NoTimer {
             NoTimer::Line(error) => error.fmt(f),
         }
     }
+}
+
+/// Hands over to the core.
+fn run(machine: &'static Aarch64, tree: &Tree<'_>, ram: Ram, command_line: &'static str) -> ! {
+    let others = smp::start_others(tree, ram.frames);
+    ram.frames.give(ram.tree_rest);
+    println!("{others} others, {} frames, initrd {:?}, {command_line}", ram.frames.free(), ram.initrd.map(|i| i.1));
+    super::selftest::run(machine, others, command_line)
+}
+
+/// What the other CPUs do once they can.
+pub(crate) fn run_secondary() -> ! {
+    super::selftest::secondary()
 }

@@ -131,7 +131,7 @@ impl UserTable {
         let mut table = self.root();
         for level in 0..3 {
             let entry = table.entry(page, level).load(Ordering::Relaxed);
-            table = self.below(entry).ok_or(1 << (39 - 9 * level))?;
+            table = self.below(entry).ok_or(1_usize << (39 - 9 * level))?;
         }
         Ok(table)
     }
