@@ -6,10 +6,9 @@
 
 use alloc::boxed::Box;
 
-use halyard_cell::BoxQueue;
+use halyard_cell::{BoxQueue, Linked};
 
 use super::SLICE_NS;
-use super::task::Task;
 
 /// How many real-time priorities there are: 1 to 99, sched(7).
 const PRIORITIES: usize = 100;
@@ -87,25 +86,31 @@ const fn weighted_slice(nice: i8) -> u64 {
     slice
 }
 
+/// What a run queue needs to know of what it holds.
+pub trait Schedulable: Linked {
+    /// How it is scheduled. A change while it is queued takes effect at its next turn.
+    fn policy(&self) -> Policy;
+}
+
 /// The tasks that could run on one CPU.
-pub struct RunQueue {
-    real_time: [BoxQueue<Task>; PRIORITIES],
+pub struct RunQueue<T: Schedulable> {
+    real_time: [BoxQueue<T>; PRIORITIES],
     /// Bit p is set while `real_time[p]` is not empty.
     occupied: u128,
-    fair: BoxQueue<Task>,
+    fair: BoxQueue<T>,
     len: u32,
 }
 
-impl Default for RunQueue {
+impl<T: Schedulable> Default for RunQueue<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl RunQueue {
+impl<T: Schedulable> RunQueue<T> {
     /// An empty one.
     #[must_use]
-    pub const fn new() -> RunQueue {
+    pub const fn new() -> RunQueue<T> {
         RunQueue { real_time: [const { BoxQueue::new() }; PRIORITIES], occupied: 0, fair: BoxQueue::new(), len: 0 }
     }
 
@@ -122,8 +127,8 @@ impl RunQueue {
     }
 
     /// Adds `task` behind its equals.
-    pub fn push(&mut self, task: Box<Task>) {
-        let rank = task.thread.schedule.policy().rank() as usize;
+    pub fn push(&mut self, task: Box<T>) {
+        let rank = task.policy().rank() as usize;
         self.len = self.len.saturating_add(1);
         match self.real_time.get_mut(rank) {
             Some(queue) if rank > 0 => {
@@ -135,13 +140,13 @@ impl RunQueue {
     }
 
     /// Takes the task that is to run next.
-    pub fn pop(&mut self) -> Option<Box<Task>> {
+    pub fn pop(&mut self) -> Option<Box<T>> {
         let task = if self.occupied == 0 { self.fair.pop_front() } else { self.pop_real_time() }?;
         self.len = self.len.saturating_sub(1);
         Some(task)
     }
 
-    fn pop_real_time(&mut self) -> Option<Box<Task>> {
+    fn pop_real_time(&mut self) -> Option<Box<T>> {
         let highest = self.occupied.ilog2() as usize;
         let queue = self.real_time.get_mut(highest)?;
         let task = queue.pop_front();
