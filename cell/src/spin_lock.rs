@@ -127,3 +127,35 @@ impl<T: ?Sized> Drop for SpinGuard<'_, T> {
             .store(served.wrapping_add(1), Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    #[test]
+    fn lock_held_refuses_try_and_frees_on_drop() {
+        let lock = SpinLock::new(1);
+        let guard = lock.lock();
+        assert!(lock.try_lock().is_none());
+        drop(guard);
+        assert_eq!(lock.try_lock().map(|value| *value), Some(1));
+    }
+
+    #[test]
+    fn lock_contended_loses_no_increment() {
+        let lock = SpinLock::new(0_u32);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..5_000 {
+                        *lock.lock() += 1;
+                        std::thread::yield_now();
+                    }
+                });
+            }
+        });
+        assert_eq!(lock.into_inner(), 20_000);
+    }
+}

@@ -11,3 +11,5 @@
 extern crate std;
 
 pub mod dt;
+pub mod mmio;
+pub mod pl011;

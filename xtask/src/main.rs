@@ -1,1 +1,54 @@
-fn main() {}
+//! `cargo xtask`: builds Halyard, runs it, tests it and sets up what that takes.
+//!
+//! Each verb is a module; what they share is the [`workspace::Workspace`] (where things are), the [`ui::Ui`] (what a
+//! person sees), [`process`] (running other programs) and [`toolchain`] (which compiler makes kernel code). Results go
+//! to standard output, everything else to standard error, so that `cargo xtask run -- -c CMD` can stand in a script.
+
+#![forbid(unsafe_code)]
+
+mod build;
+mod cli;
+mod doctor;
+mod process;
+mod run;
+mod setup;
+mod size;
+mod test;
+mod toolchain;
+mod ui;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use cli::{Cli, Verb};
+use ui::Ui;
+use workspace::Workspace;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui::new(cli.verbose);
+    match dispatch(cli, &ui) {
+        Ok(code) => code,
+        Err(error) => {
+            ui.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what was asked; gives the exit code.
+fn dispatch(cli: Cli, ui: &Ui) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let consent = setup::Consent::new(cli.yes);
+    match cli.verb {
+        Verb::Build(args) => build::verb(&workspace, ui, consent, &args),
+        Verb::Run(args) => run::verb(&workspace, ui, consent, &args),
+        Verb::Test(args) => test::verb(&workspace, ui, consent, &args),
+        Verb::Size(args) => size::verb(&workspace, ui, consent, &args),
+        Verb::Doctor => doctor::verb(&workspace, ui),
+        Verb::Setup => setup::verb(&workspace, ui, consent),
+    }
+}

@@ -1,9 +1,9 @@
 //! Hostile trees: whatever the bytes, reading them all ends, in values or in errors.
 
 use std::collections::BTreeSet;
+use std::format;
 use std::string::String;
 use std::vec::Vec;
-use std::{format, vec};
 
 use super::test_trees::{Random, board, qemu_virt};
 use super::*;
@@ -204,7 +204,7 @@ fn huge_cell_counts_are_an_error() {
             let root = tree.begin_node("")?;
             tree.property_u32(name, value)?;
             let node = tree.begin_node("a")?;
-            tree.property("reg", &vec![0; 64])?;
+            tree.property("reg", &[0; 64])?;
             tree.end_node(node)?;
             tree.end_node(root)
         });

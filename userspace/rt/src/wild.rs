@@ -1,0 +1,86 @@
+//! The kernel and memory without a net, for programs that test what happens there.
+//!
+//! These functions are safe to call and unsound to misuse: a call may change the memory of the program itself. Rust
+//! cannot forbid it any more than it can forbid writing to `/proc/self/mem`. A program that uses this module gives up
+//! the promise of the rest of this crate, and does so in a child process.
+
+use crate::{Result, sys};
+
+/// Any call with any arguments.
+///
+/// # Errors
+/// Whatever the kernel says.
+pub fn call(nr: usize, args: [usize; 6]) -> Result<usize> {
+    // SAFETY: none can be given; see the module's text.
+    unsafe { sys::call(nr, args) }
+}
+
+/// Reads a byte anywhere.
+pub fn load(address: usize) -> u8 {
+    // SAFETY: a read that is not allowed is a signal, not a wrong value.
+    unsafe { (address as *const u8).read_volatile() }
+}
+
+/// Writes a byte anywhere.
+pub fn store(address: usize, value: u8) {
+    // SAFETY: none can be given; see the module's text.
+    unsafe { (address as *mut u8).write_volatile(value) }
+}
+
+/// Calls whatever code is at an address.
+pub fn run(address: usize) {
+    // SAFETY: none can be given; see the module's text.
+    let code: extern "C" fn() = unsafe { core::mem::transmute(address) };
+    code();
+}
+
+/// Makes code that was written to memory visible to instruction fetch, and executable pages of it consistent
+/// (Arm ARM B2.4.4).
+pub fn synchronise_code(address: usize, length: usize) {
+    for line in (address & !63..address + length).step_by(64) {
+        // SAFETY: cache maintenance by address, allowed at EL0 under Linux and Halyard; it changes no value.
+        unsafe { core::arch::asm!("dc cvau, {0}", "dsb ish", "ic ivau, {0}", in(reg) line) };
+    }
+    // SAFETY: barriers only.
+    unsafe { core::arch::asm!("dsb ish", "isb") };
+}
+
+/// Puts the pattern into all 32 vector registers, lets `between` run, and says whether they still hold it.
+///
+/// The program itself is built without vector instructions, so `between` changes them only through the kernel.
+pub fn vectors_survive(pattern: u64, between: fn()) -> bool {
+    // SAFETY: this build keeps nothing in vector registers.
+    unsafe {
+        core::arch::asm!(
+            ".arch_extension simd",
+            ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+            "add {t}, {t}, #1",
+            "dup v\\n\\().2d, {t}",
+            ".endr",
+            t = inout(reg) pattern => _,
+            options(nomem, nostack),
+        );
+    }
+    between();
+    let mut bad = 0u64;
+    // SAFETY: reads vector registers only.
+    unsafe {
+        core::arch::asm!(
+            ".arch_extension simd",
+            ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+            "add {t}, {t}, #1",
+            "umov {u}, v\\n\\().d[0]",
+            "eor {u}, {u}, {t}",
+            "orr {bad}, {bad}, {u}",
+            "umov {u}, v\\n\\().d[1]",
+            "eor {u}, {u}, {t}",
+            "orr {bad}, {bad}, {u}",
+            ".endr",
+            t = inout(reg) pattern => _,
+            u = out(reg) _,
+            bad = inout(reg) bad,
+            options(nomem, nostack),
+        );
+    }
+    bad == 0
+}

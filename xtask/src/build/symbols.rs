@@ -1,0 +1,135 @@
+//! Fills the symbol table that the kernel reserves for its backtraces: only a linked kernel knows its addresses.
+//!
+//! The layout is the kernel's, `arch/aarch64/src/symbols.rs`: the word "HSYM", a count; that many pairs of a function's
+//! offset from the image's first byte and its name's place in the section, rising; then the names, a length byte and text.
+
+use anyhow::{Context, Result, bail};
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
+
+use super::elf;
+
+/// The section the kernel reserves.
+const SECTION: &str = ".symbols";
+
+/// "HSYM", little-endian.
+const MAGIC: u32 = 0x4d59_5348;
+
+/// How long names may be, tried in turn until the table fits.
+const NAME_LIMITS: [usize; 6] = [200, 120, 80, 60, 40, 24];
+
+/// The file with its table filled. A kernel that reserves none is given back as it is. Error: the room does not do.
+pub(crate) fn fill(file: &[u8]) -> Result<Vec<u8>> {
+    let parsed = object::File::parse(file).context("it is no ELF file")?;
+    let mut filled = file.to_vec();
+    let Some((at, room)) = parsed
+        .section_by_name(SECTION)
+        .and_then(|section| section.file_range())
+    else {
+        return Ok(filled);
+    };
+    let base = elf::segments(file)?
+        .iter()
+        .map(|segment| segment.address)
+        .min()
+        .unwrap_or_default();
+    let functions = functions(&parsed, base);
+    let (at, room) = (usize::try_from(at)?, usize::try_from(room)?);
+    let mut tables = NAME_LIMITS
+        .into_iter()
+        .map(|limit| table(&functions, limit));
+    let Some(table) = tables.find(|table| table.len() <= room) else {
+        bail!(
+            "{} functions do not fit the {room} bytes of {SECTION}; the linker script must reserve more",
+            functions.len()
+        );
+    };
+    let Some(reserved) = filled.get_mut(at..at + table.len()) else {
+        bail!("the section {SECTION} reaches past the end of the file");
+    };
+    reserved.copy_from_slice(&table);
+    Ok(filled)
+}
+
+/// Offsets and names of the functions, by offset; of several at one place, the first name.
+fn functions(file: &object::File<'_>, base: u64) -> Vec<(u32, String)> {
+    let in_code = |index| {
+        file.section_by_index(index)
+            .is_ok_and(|section| section.kind() == SectionKind::Text)
+    };
+    let symbols = file.symbols().filter(|symbol| {
+        let kind = matches!(symbol.kind(), SymbolKind::Text)
+            || (symbol.is_global() && symbol.kind() == SymbolKind::Unknown);
+        kind && symbol.section_index().is_some_and(in_code)
+    });
+    let mut functions: Vec<(u32, String)> = symbols
+        .filter_map(|symbol| {
+            let offset = u32::try_from(symbol.address().checked_sub(base)?).ok()?;
+            let name = symbol
+                .name()
+                .ok()
+                .filter(|name| !name.is_empty() && !name.starts_with('$'))?;
+            Some((offset, format!("{:#}", rustc_demangle::demangle(name))))
+        })
+        .collect();
+    functions.sort();
+    functions.dedup_by_key(|(offset, _)| *offset);
+    functions
+}
+
+/// The table with names of at most `limit` bytes. A name too long keeps its end, which says more than its beginning.
+fn table(functions: &[(u32, String)], limit: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut names = Vec::new();
+    let names_at = 8 + 8 * functions.len();
+    bytes.extend(MAGIC.to_le_bytes());
+    bytes.extend((functions.len() as u32).to_le_bytes());
+    for (offset, name) in functions {
+        let cut = name
+            .char_indices()
+            .map(|(at, _)| at)
+            .find(|at| name.len() - at <= limit)
+            .unwrap_or(name.len());
+        let name = &name[cut..];
+        bytes.extend(offset.to_le_bytes());
+        bytes.extend(((names_at + names.len()) as u32).to_le_bytes());
+        names.push(name.len() as u8);
+        names.extend(name.as_bytes());
+    }
+    bytes.extend(names);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::elf::tests::elf;
+    use super::*;
+
+    #[test]
+    fn table_has_pairs_then_names() {
+        let table = table(&[(0x10, "a".into()), (0x20, "core::b".into())], 200);
+        assert_eq!(&table[..8], b"HSYM\x02\0\0\0");
+        assert_eq!(
+            &table[8..24],
+            [0x10, 0, 0, 0, 24, 0, 0, 0, 0x20, 0, 0, 0, 26, 0, 0, 0]
+        );
+        assert_eq!(&table[24..], b"\x01a\x07core::b");
+    }
+
+    #[test]
+    fn table_cuts_long_names_at_their_beginning_and_between_characters() {
+        let table = table(&[(0, "módulo::f".into())], 8);
+        assert_eq!(
+            &table[16..],
+            b"\x08dulo::f".map(|b| if b == 8 { 7 } else { b })
+        );
+    }
+
+    #[test]
+    fn fill_leaves_a_kernel_without_table_as_it_is() {
+        let mut file = elf(&[(0, 4, b"abcd")]);
+        // No section headers at all: a file as `strip` leaves it.
+        file[40..48].fill(0);
+        file[60..64].fill(0);
+        assert_eq!(fill(&file).expect("an ELF file"), file);
+    }
+}

@@ -1,0 +1,245 @@
+//! `cargo xtask run`: boots a board in QEMU, on the terminal or for one command.
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use halyard_hil::board::{ExitMethod, QemuBoard};
+use halyard_hil::bootargs::BootArgs;
+use halyard_hil::qemu::{self, Options, Serial};
+use halyard_hil::rig::Boot;
+
+use crate::build::{self, Products};
+use crate::cli::RunArgs;
+use crate::setup::{self, Consent, Need};
+use crate::ui::Ui;
+use crate::workspace::Workspace;
+
+/// What `--timeout` leaves, as timeout(1) does.
+const TIMED_OUT: u8 = 124;
+
+/// Builds, boots, and ends with the exit code that the machine left.
+pub(crate) fn verb(
+    workspace: &Workspace,
+    ui: &Ui,
+    consent: Consent,
+    args: &RunArgs,
+) -> Result<ExitCode> {
+    setup::ensure(
+        workspace,
+        ui,
+        consent,
+        &[Need::Core, Need::Linker, Need::Qemu, Need::CCompiler],
+    )?;
+    let board = qemu_board(workspace, &args.build.board)?;
+    let products = build::build(workspace, ui, consent, &args.build)?;
+    let boot = boot(&products, board, args);
+    let on_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let options = Options {
+        cpus: args.smp,
+        memory: args.mem.clone(),
+        icount: args.icount,
+        serial: if on_terminal {
+            Serial::Terminal
+        } else {
+            Serial::Stdio
+        },
+        debugger: false,
+    };
+    let command = qemu::command(board, &boot, &options);
+    ui.command(&command);
+    if on_terminal && args.init.is_empty() {
+        ui.note("^A x ends QEMU, `exit` ends the shell");
+    }
+    let status = if on_terminal {
+        attached(command, args.timeout)?
+    } else {
+        piped(command, args.timeout)?
+    };
+    Ok(match status {
+        Some(status) => exit_code(status),
+        None => {
+            ui.warn("the time given with --timeout is up; the machine was switched off");
+            ExitCode::from(TIMED_OUT)
+        }
+    })
+}
+
+/// The machine QEMU makes of a board. Error: it makes none.
+pub(crate) fn qemu_board<'a>(workspace: &'a Workspace, name: &str) -> Result<&'a QemuBoard> {
+    match &workspace.board(name)?.qemu {
+        Some(qemu) => Ok(qemu),
+        None => bail!("QEMU does not play the board '{name}'; boards.toml says how to reach it"),
+    }
+}
+
+/// What is booted: quietly where init was given something to do.
+pub(crate) fn boot(products: &Products, board: &QemuBoard, args: &RunArgs) -> Boot {
+    let mut line = BootArgs::new();
+    if !args.init.is_empty() {
+        line = line.kernel("quiet");
+    }
+    if board.exit == ExitMethod::Semihosting {
+        line = line.kernel("semihosting");
+    }
+    for word in &args.words {
+        line = line.kernel(word);
+    }
+    Boot {
+        kernel: products.image.clone(),
+        initrd: Some(products.initramfs.clone()),
+        args: line.init(&args.init),
+    }
+}
+
+/// Runs QEMU with the terminal as its own; QEMU sets it to raw and back.
+fn attached(mut command: Command, timeout: Option<u64>) -> Result<Option<ExitStatus>> {
+    let mut child = command.spawn().context("cannot start QEMU")?;
+    wait(&mut child, timeout)
+}
+
+/// Runs QEMU for a script: what the machine prints goes to standard output, with line ends as scripts expect them.
+fn piped(mut command: Command, timeout: Option<u64>) -> Result<Option<ExitStatus>> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start QEMU")?;
+    let copier = child
+        .stdout
+        .take()
+        .map(|output| thread::spawn(move || copy(output)));
+    let status = wait(&mut child, timeout)?;
+    if let Some(copied) = copier.and_then(|copier| copier.join().ok()) {
+        copied.context("cannot write what the machine prints")?;
+    }
+    Ok(status)
+}
+
+/// Copies a console to standard output, each CR LF as LF, until it closes.
+fn copy(mut console: ChildStdout) -> io::Result<()> {
+    let mut output = io::stdout();
+    let mut lines = LineEnds::default();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = console.read(&mut buffer)?;
+        let text = if count == 0 {
+            lines.rest()
+        } else {
+            lines.turn(&buffer[..count])
+        };
+        match output.write_all(&text).and_then(|()| output.flush()) {
+            // Whoever read it has enough; the machine goes on to its end.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            other => other?,
+        }
+        if count == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Turns CR LF into LF, across the borders of what is read at a time.
+#[derive(Default)]
+struct LineEnds {
+    held: bool,
+}
+
+impl LineEnds {
+    fn turn(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut text = Vec::with_capacity(bytes.len() + 1);
+        for &byte in bytes {
+            if self.held && byte != b'\n' {
+                text.push(b'\r');
+            }
+            self.held = byte == b'\r';
+            if !self.held {
+                text.push(byte);
+            }
+        }
+        text
+    }
+
+    fn rest(&mut self) -> Vec<u8> {
+        if std::mem::take(&mut self.held) {
+            vec![b'\r']
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+/// Waits for QEMU, and ends it when time is up: then there is no status.
+fn wait(child: &mut Child, timeout: Option<u64>) -> Result<Option<ExitStatus>> {
+    let Some(seconds) = timeout else {
+        return Ok(Some(child.wait()?));
+    };
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
+}
+
+/// The machine's exit code as xtask's.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    match status.code() {
+        Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
+        None => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_ends_are_turned_across_reads() {
+        let mut lines = LineEnds::default();
+        let mut text = lines.turn(b"a\r");
+        text.extend(lines.turn(b"\nb\r\n\rc\r"));
+        text.extend(lines.rest());
+        assert_eq!(text, b"a\nb\n\rc\r");
+    }
+
+    #[test]
+    fn boot_for_a_command_is_quiet() {
+        let workspace = Workspace::find().expect("workspace");
+        let board = qemu_board(&workspace, "virt").expect("virt");
+        let products = Products {
+            elf: "e".into(),
+            image: "i".into(),
+            initramfs: "r".into(),
+            programs: Vec::new(),
+            suites: Vec::new(),
+            skipped: Vec::new(),
+        };
+        let mut args = RunArgs {
+            build: crate::cli::BuildArgs {
+                board: "virt".into(),
+                debug: false,
+            },
+            smp: None,
+            mem: None,
+            icount: false,
+            words: vec!["trace".into()],
+            timeout: None,
+            init: Vec::new(),
+        };
+        assert_eq!(
+            boot(&products, board, &args).args.line(),
+            "semihosting trace"
+        );
+        args.init = vec!["-c".into(), "ls /".into()];
+        assert_eq!(
+            boot(&products, board, &args).args.line(),
+            r#"quiet semihosting trace -- -c "ls /""#
+        );
+    }
+}

@@ -1,0 +1,387 @@
+//! Gets Debian packages: decides what to run, asks, and runs it as root.
+//!
+//! Nothing is run before consent. Handled on the way: package lists that are not there yet, another apt or dpkg at work,
+//! a user who is not root.
+
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use semver::Version;
+
+use super::needs::{Need, oldest_qemu};
+use super::{Consent, sources};
+use crate::process;
+use crate::ui::Ui;
+use crate::workspace::Workspace;
+
+/// How long another apt or dpkg is waited for.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The QEMU that plays every board there will be; an older one plays fewer.
+const GOOD_QEMU: Version = Version::new(9, 0, 0);
+
+/// Gets packages for `needs`. Errors: no apt, not root and no sudo, no consent possible, no such packages.
+pub(crate) fn install(
+    workspace: &Workspace,
+    ui: &Ui,
+    consent: Consent,
+    needs: &[Need],
+) -> Result<()> {
+    if process::on_path("apt-get").is_none() {
+        bail!(
+            "this is not a Debian machine, so these must be installed by hand: {}",
+            wishes(needs)
+        );
+    }
+    let root = Root::find(needs)?;
+    let backports = backports_to_add(needs);
+    let mut commands = Vec::new();
+    if let Some(stanza) = &backports {
+        commands.push(format!("{}write {}:", root.prefix(), sources::OWN_FILE));
+        commands.extend(stanza.lines().map(|line| format!("    {line}")));
+    }
+    commands.push(format!(
+        "{}apt-get update   (if the package lists are missing or old)",
+        root.prefix()
+    ));
+    commands.push(format!(
+        "{}apt-get install --no-install-recommends {}",
+        root.prefix(),
+        wishes(needs)
+    ));
+    if !consent.obtain(ui, &commands)? {
+        bail!("not installed, as you wish; `cargo xtask doctor` says what is missing");
+    }
+    if let Some(stanza) = &backports {
+        root.write(ui, Path::new(sources::OWN_FILE), stanza)?;
+    }
+    if backports.is_some() || needs.iter().any(|need| choose(*need).is_none()) {
+        update(ui, &root, backports.is_some())?;
+    }
+    for packages in installations(workspace, needs)? {
+        let step = ui.step(format!("installing {}", packages.join(" ")));
+        let mut words = vec![
+            "install",
+            "--yes",
+            "--no-install-recommends",
+            "-o",
+            "DPkg::Lock::Timeout=180",
+        ];
+        words.extend(packages.iter().map(String::as_str));
+        root.apt(ui, &words, |line| step.progress(line))
+            .context("the packages could not be installed")?;
+        step.done();
+    }
+    Ok(())
+}
+
+/// How a need would be met, in words.
+pub(crate) fn mend(need: Need) -> String {
+    if process::on_path("apt-get").is_none() {
+        return format!(
+            "this machine's package manager; Debian calls it {}",
+            wishes(&[need])
+        );
+    }
+    let source = if backports_to_add(&[need]).is_some() {
+        " (adding a source of backports)"
+    } else {
+        ""
+    };
+    format!("apt-get install {}{source}", wishes(&[need]))
+}
+
+/// The words for a person: one alternative of each need.
+pub(crate) fn wishes(needs: &[Need]) -> String {
+    let lists = needs.iter().map(|need| {
+        choose(*need)
+            .or(need.packages().first().copied())
+            .unwrap_or_default()
+    });
+    lists.flatten().copied().collect::<Vec<_>>().join(" ")
+}
+
+/// The first alternative whose packages can all be had.
+fn choose(need: Need) -> Option<&'static [&'static str]> {
+    let new_enough = |package: &&str| {
+        candidate(package).is_some_and(|version| {
+            need != Need::Core || upstream(&version) >= Version::new(1, 85, 0)
+        })
+    };
+    need.packages()
+        .iter()
+        .find(|list| list.iter().all(&new_enough))
+        .copied()
+}
+
+/// The words of each `apt-get install` to run: one for QEMU out of backports where those have it, as its libraries must
+/// come from there too, and one for all the rest.
+fn installations(workspace: &Workspace, needs: &[Need]) -> Result<Vec<Vec<String>>> {
+    let mut rest = Vec::new();
+    let mut all = Vec::new();
+    for &need in needs {
+        let Some(packages) = choose(need) else {
+            if need.optional() {
+                continue;
+            }
+            bail!(
+                "no source of this machine's apt has packages for {need}: {}",
+                wishes(&[need])
+            );
+        };
+        let packages = packages.iter().map(|&package| package.to_owned());
+        let backports = codename().map(|name| format!("{name}-backports"));
+        match backports.filter(|suite| need == Need::Qemu && has(suite, "qemu-system-arm")) {
+            Some(suite) => all.push(
+                ["-t".to_owned(), suite]
+                    .into_iter()
+                    .chain(packages)
+                    .collect(),
+            ),
+            None => rest.extend(packages),
+        }
+        if need == Need::Qemu && all.is_empty() {
+            let version = candidate("qemu-system-arm")
+                .map_or(Version::new(0, 0, 0), |version| upstream(&version));
+            let oldest = oldest_qemu(workspace);
+            if version < oldest {
+                bail!("apt has QEMU {version}, {oldest} or later is needed");
+            }
+        }
+    }
+    if !rest.is_empty() {
+        all.push(rest);
+    }
+    Ok(all)
+}
+
+/// The source of backports to add, when QEMU is wanted and apt offers only an old one.
+fn backports_to_add(needs: &[Need]) -> Option<String> {
+    let codename = codename()?;
+    let known = sources::read(Path::new("/etc/apt"));
+    let wanted = needs.contains(&Need::Qemu)
+        && codename == "bookworm"
+        && !sources::offers(&known, &format!("{codename}-backports"))
+        && candidate("qemu-system-arm").is_none_or(|version| upstream(&version) < GOOD_QEMU);
+    if !wanted {
+        return None;
+    }
+    sources::backports(&known, &codename).map(|source| sources::to_deb822(&source))
+}
+
+/// Fetches the package lists. If that fails right after our own source was added, takes it away and tries without.
+fn update(ui: &Ui, root: &Root, added: bool) -> Result<()> {
+    let step = ui.step("fetching package lists");
+    let words = [
+        "update",
+        "-o",
+        "Acquire::Retries=3",
+        "-o",
+        "APT::Update::Error-Mode=any",
+    ];
+    let result = root.apt(ui, &words, |line| step.progress(line));
+    if result.is_err() && added {
+        ui.warn("the mirror has no backports; going on with the release's own QEMU");
+        root.remove(ui, Path::new(sources::OWN_FILE))?;
+        root.apt(ui, &["update", "-o", "Acquire::Retries=3"], |line| {
+            step.progress(line)
+        })?;
+    } else {
+        result.context("the package lists could not be fetched; is there a way to the mirror?")?;
+    }
+    step.done();
+    Ok(())
+}
+
+/// The release's name, from os-release(5).
+pub(crate) fn codename() -> Option<String> {
+    let text = std::fs::read_to_string("/etc/os-release").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
+    Some(line.trim_matches('"').to_owned())
+}
+
+/// The version of a package that apt would install.
+pub(crate) fn candidate(package: &str) -> Option<String> {
+    let text = process::ask(Path::new("apt-cache"), &["policy", package])?;
+    candidate_in(&text)
+}
+
+/// The `Candidate:` of what `apt-cache policy` prints.
+fn candidate_in(text: &str) -> Option<String> {
+    let version = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Candidate:"))?
+        .trim();
+    (version != "(none)").then(|| version.to_owned())
+}
+
+/// Whether a suite has a package, by the lists that are here.
+fn has(suite: &str, package: &str) -> bool {
+    let text = process::ask(Path::new("apt-cache"), &["madison", package]).unwrap_or_default();
+    text.lines()
+        .any(|line| line.contains(&format!(" {suite}/")))
+}
+
+/// The upstream part of a Debian version, as far as it is numbers: `1:7.2+dfsg-7` is 7.2.0. Source: deb-version(7).
+fn upstream(version: &str) -> Version {
+    let version = version.split_once(':').map_or(version, |(_, rest)| rest);
+    let numbers = version
+        .split(|c: char| !c.is_ascii_digit() && c != '.')
+        .next()
+        .unwrap_or_default();
+    let mut numbers = numbers.split('.').map(|number| number.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    Version::new(next(), next(), next())
+}
+
+/// How commands become root's.
+enum Root {
+    /// They are already.
+    Already,
+    /// Through sudo.
+    Sudo,
+}
+
+impl Root {
+    /// Finds a way. Error: there is none; the message has the command for whoever is root.
+    fn find(needs: &[Need]) -> Result<Self> {
+        if process::ask(Path::new("id"), &["-u"]).is_some_and(|id| id.trim() == "0") {
+            return Ok(Self::Already);
+        }
+        if process::on_path("sudo").is_some() {
+            return Ok(Self::Sudo);
+        }
+        bail!(
+            "packages are missing, and only root may install them; there is no sudo here\n  \
+             as root: apt-get update && apt-get install --no-install-recommends {}",
+            wishes(needs)
+        );
+    }
+
+    fn prefix(&self) -> &'static str {
+        match self {
+            Self::Already => "",
+            Self::Sudo => "sudo ",
+        }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        match self {
+            Self::Already => Command::new(program),
+            Self::Sudo => {
+                let mut command = Command::new("sudo");
+                command.arg(program);
+                command
+            }
+        }
+    }
+
+    /// Runs apt-get, waiting for another one to finish. Error: it failed; the message has its last words.
+    fn apt(&self, ui: &Ui, words: &[&str], mut seen: impl FnMut(&str)) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            // env(1) and not the child's environment: sudo clears that.
+            let mut command = self.command("env");
+            command
+                .args([
+                    "DEBIAN_FRONTEND=noninteractive",
+                    "LC_ALL=C",
+                    "apt-get",
+                    "--quiet",
+                ])
+                .args(words);
+            let output = process::watch(ui, command, &mut seen)?;
+            if output.status.success() {
+                return Ok(());
+            }
+            let locked = output
+                .lines
+                .iter()
+                .any(|line| line.contains("Could not get lock"));
+            if !locked || started.elapsed() > PATIENCE {
+                let from = output.lines.len().saturating_sub(12);
+                bail!(
+                    "apt-get: {}\n  {}",
+                    process::ended(output.status),
+                    output.lines[from..].join("\n  ")
+                );
+            }
+            seen("another apt or dpkg is at work; waiting for it");
+            sleep(Duration::from_secs(2));
+        }
+    }
+
+    /// Writes a file of root's.
+    fn write(&self, ui: &Ui, path: &Path, text: &str) -> Result<()> {
+        let mut command = self.command("sh");
+        command
+            .args([
+                "-c",
+                r#"printf '%s' "$1" > "$2" && chmod 644 "$2""#,
+                "sh",
+                text,
+            ])
+            .arg(path);
+        self.run(ui, command)
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Removes a file of root's.
+    fn remove(&self, ui: &Ui, path: &Path) -> Result<()> {
+        let mut command = self.command("rm");
+        command.arg("-f").arg(path);
+        self.run(ui, command)
+            .with_context(|| format!("cannot remove {}", path.display()))
+    }
+
+    fn run(&self, ui: &Ui, command: Command) -> Result<()> {
+        let output = process::watch(ui, command, |_| {})?;
+        if !output.status.success() {
+            bail!(
+                "{}: {}",
+                process::ended(output.status),
+                output.lines.join("\n")
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstream_drops_epoch_and_debian_part() {
+        assert_eq!(
+            upstream("1:10.0.2+ds-2+deb13u1~bpo12+1"),
+            Version::new(10, 0, 2)
+        );
+        assert_eq!(upstream("1:7.2+dfsg-7+deb12u15"), Version::new(7, 2, 0));
+        assert_eq!(upstream("1.96.0+dfsg1-1~deb12u2"), Version::new(1, 96, 0));
+        assert_eq!(upstream("2:9-1"), Version::new(9, 0, 0));
+    }
+
+    #[test]
+    fn upstream_of_nonsense_is_zero() {
+        assert_eq!(upstream(""), Version::new(0, 0, 0));
+        assert_eq!(upstream("99999999999999999999999"), Version::new(0, 0, 0));
+    }
+
+    #[test]
+    fn candidate_none_is_no_candidate() {
+        assert_eq!(
+            candidate_in("x:\n  Installed: (none)\n  Candidate: (none)\n"),
+            None
+        );
+        assert_eq!(
+            candidate_in("x:\n  Installed: (none)\n  Candidate: 1:7.2-1\n").as_deref(),
+            Some("1:7.2-1")
+        );
+    }
+}

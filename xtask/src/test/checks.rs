@@ -1,0 +1,257 @@
+//! What the kernel must show besides its suites: that it boots to a prompt, and that it keeps its budgets.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use halyard_hil::console::{Console, Event};
+use halyard_hil::qemu::Options;
+use halyard_hil::rig::{Boot, Rig};
+use halyard_hil::verdict::{Case, Verdict};
+
+use super::report::Report;
+use super::target::Bench;
+use crate::ui::Ui;
+
+/// The flat image, in bytes.
+const IMAGE_BUDGET: u64 = 1 << 20;
+
+/// From reset to the first instruction of init, with one CPU.
+const BOOT_BUDGET: u64 = 10_000_000;
+
+/// Memory in use when init begins, in KiB.
+const MEMORY_BUDGET: u64 = 4096;
+
+/// The longest a boot may stay silent.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// What the shell shows when it waits for a line.
+const PROMPT: &str = "# ";
+
+/// A check: its name and what it does. It gives the figure it found, or fails.
+type Check = (&'static str, fn(&Bench<'_>) -> Result<String, Failure>);
+
+/// Every check, in the order they are run.
+const CHECKS: [Check; 4] = [
+    ("image_size_under_1_mib", image_size),
+    ("boot_reaches_prompt_and_exit_ends_it", prompt),
+    ("boot_command_exit_code_is_the_machines", exit_code),
+    ("boot_to_init_keeps_its_budgets", budgets),
+];
+
+/// Why a check failed, and what the console said.
+struct Failure {
+    verdict: Verdict,
+    console: Vec<String>,
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self {
+            verdict: Verdict::Fail(why),
+            console: Vec::new(),
+        }
+    }
+}
+
+/// Runs the checks whose names have `filter` in them.
+pub(crate) fn run(
+    ui: &Ui,
+    bench: &Bench<'_>,
+    report: &mut Report,
+    filter: Option<&str>,
+) -> Result<()> {
+    for (name, check) in CHECKS {
+        if filter.is_some_and(|filter| !name.contains(filter)) {
+            continue;
+        }
+        let step = ui.step(name);
+        let result = check(bench);
+        step.done();
+        match result {
+            Ok(figure) => report.figure(name, &figure),
+            Err(failure) => {
+                report.case(&Case {
+                    name: name.into(),
+                    verdict: failure.verdict,
+                    notes: failure.console,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The image is small.
+fn image_size(bench: &Bench<'_>) -> Result<String, Failure> {
+    let size = std::fs::metadata(&bench.products.image)
+        .context("no image")
+        .map_err(|error| error.to_string())?
+        .len();
+    if size < IMAGE_BUDGET {
+        Ok(format!("{size} bytes"))
+    } else {
+        Err(format!("{size} bytes").into())
+    }
+}
+
+/// An interactive boot reaches the prompt, runs a pipeline, and ends with the shell's exit code.
+fn prompt(bench: &Bench<'_>) -> Result<String, Failure> {
+    let started = Instant::now();
+    let mut session = Session::start(bench, bench.options.clone(), &bench.boot(&[], &[]))?;
+    session.expect(PROMPT)?;
+    let taken = started.elapsed();
+    session.send("echo pipe works | cat\n")?;
+    session.expect("\npipe works")?;
+    session.expect(PROMPT)?;
+    session.send("exit\n")?;
+    session.leave(0)?;
+    Ok(format!("prompt after {:.2} s", taken.as_secs_f32()))
+}
+
+/// A command's exit code is QEMU's.
+fn exit_code(bench: &Bench<'_>) -> Result<String, Failure> {
+    let boot = bench.boot(&["quiet"], &["-c", r#"echo "a  b" 'c"d'; exit 7"#]);
+    let mut session = Session::start(bench, bench.options.clone(), &boot)?;
+    let line = session.line()?;
+    if line != r#"a  b c"d"# {
+        return Err(session.fail(&format!("the first line is '{line}'")));
+    }
+    session.leave(7)?;
+    Ok("exit code 7, quotes intact, nothing else printed".into())
+}
+
+/// Instructions and memory up to init, as the kernel says on request.
+fn budgets(bench: &Bench<'_>) -> Result<String, Failure> {
+    let options = Options {
+        cpus: Some(1),
+        icount: true,
+        ..bench.options.clone()
+    };
+    let mut session = Session::start(
+        bench,
+        options,
+        &bench.boot(&["boot-report"], &["-c", "true"]),
+    )?;
+    let report = loop {
+        let line = session.line()?;
+        if let Some(report) = BootReport::parse(&line) {
+            break report;
+        }
+    };
+    let figure = format!(
+        "{} instructions, {} KiB",
+        report.instructions, report.memory_kib
+    );
+    if report.instructions < BOOT_BUDGET && report.memory_kib < MEMORY_BUDGET {
+        return Ok(figure);
+    }
+    Err(format!("{figure}; the budget is {BOOT_BUDGET} and {MEMORY_BUDGET} KiB").into())
+}
+
+/// What the kernel says with the word `boot-report`: `boot: init starts after NS ns, KIB KiB in use`.
+#[derive(Debug, PartialEq, Eq)]
+struct BootReport {
+    /// Nanoseconds since reset, which are instructions where one takes one.
+    instructions: u64,
+    memory_kib: u64,
+}
+
+impl BootReport {
+    fn parse(line: &str) -> Option<Self> {
+        let (_, rest) = line.split_once("boot: init starts after ")?;
+        let (time, rest) = rest.split_once(" ns, ")?;
+        let memory = rest.split_once(" KiB")?.0;
+        Some(Self {
+            instructions: time.parse().ok()?,
+            memory_kib: memory.parse().ok()?,
+        })
+    }
+}
+
+/// A booted machine and its console.
+struct Session {
+    rig: Box<dyn Rig>,
+    console: Console,
+}
+
+impl Session {
+    fn start(bench: &Bench<'_>, options: Options, boot: &Boot) -> Result<Self, Failure> {
+        let mut rig: Box<dyn Rig> = Box::new(bench.rig(options));
+        let console = rig.power_on(boot).map_err(|error| Failure {
+            verdict: Verdict::Infra(error.to_string()),
+            console: Vec::new(),
+        })?;
+        Ok(Self { rig, console })
+    }
+
+    fn expect(&mut self, text: &str) -> Result<(), Failure> {
+        let waited = self
+            .console
+            .wait_for(text, SILENCE, Instant::now() + SILENCE);
+        waited.map_err(|event| self.fail(&format!("{event:?} instead of '{}'", text.trim())))
+    }
+
+    fn line(&mut self) -> Result<String, Failure> {
+        match self.console.line(SILENCE, Instant::now() + SILENCE) {
+            Event::Line(line) => Ok(line),
+            event => Err(self.fail(&format!("{event:?} instead of a line"))),
+        }
+    }
+
+    fn send(&mut self, text: &str) -> Result<(), Failure> {
+        self.console
+            .send(text)
+            .map_err(|error| self.fail(&format!("the console takes no input: {error}")))
+    }
+
+    /// Waits for the machine to go off with that exit code.
+    fn leave(&mut self, code: i32) -> Result<(), Failure> {
+        let deadline = Instant::now() + SILENCE;
+        loop {
+            match self.console.line(SILENCE, deadline) {
+                Event::Line(_) => {}
+                Event::Closed => break,
+                event => return Err(self.fail(&format!("{event:?} instead of going off"))),
+            }
+        }
+        match self.rig.wait_off(Duration::from_secs(5)) {
+            Ok(Some(left)) if left == code => Ok(()),
+            Ok(left) => Err(self.fail(&format!("exit code {left:?} instead of {code}"))),
+            Err(error) => Err(Failure {
+                verdict: Verdict::Infra(error.to_string()),
+                console: self.console.tail(25),
+            }),
+        }
+    }
+
+    fn fail(&self, why: &str) -> Failure {
+        let console = self.console.tail(25);
+        let verdict = if console.is_empty() {
+            Verdict::NoBoot(why.into())
+        } else {
+            Verdict::Fail(why.into())
+        };
+        Failure { verdict, console }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boot_report_is_read_behind_a_time_stamp() {
+        let line = "[    0.004] boot: init starts after 4123456 ns, 1812 KiB in use";
+        assert_eq!(
+            BootReport::parse(line),
+            Some(BootReport {
+                instructions: 4_123_456,
+                memory_kib: 1812
+            })
+        );
+        assert_eq!(
+            BootReport::parse("boot: init starts after x ns, 1 KiB"),
+            None
+        );
+    }
+}

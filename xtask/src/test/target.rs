@@ -1,0 +1,110 @@
+//! Tests on the target: every suite program in a freshly booted QEMU, each of its tests by name.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use halyard_hil::board::{ExitMethod, QemuBoard};
+use halyard_hil::bootargs::BootArgs;
+use halyard_hil::qemu::{Options, QemuRig};
+use halyard_hil::rig::Boot;
+use halyard_hil::suite::{self, Limits};
+
+use super::checks;
+use super::report::Report;
+use crate::build::{self, Products};
+use crate::cli::TestArgs;
+use crate::run;
+use crate::setup::{self, Consent, Need};
+use crate::ui::Ui;
+use crate::workspace::Workspace;
+
+/// What every boot of a test needs to know.
+pub(crate) struct Bench<'a> {
+    /// The board's short name.
+    pub(crate) name: &'a str,
+    /// The machine.
+    pub(crate) board: &'a QemuBoard,
+    /// What is booted.
+    pub(crate) products: &'a Products,
+    /// How to differ from the board's entry.
+    pub(crate) options: Options,
+}
+
+impl Bench<'_> {
+    /// A boot with those words for the kernel and those for init.
+    pub(crate) fn boot(&self, kernel: &[&str], init: &[&str]) -> Boot {
+        let mut args = BootArgs::new();
+        if self.board.exit == ExitMethod::Semihosting {
+            args = args.kernel("semihosting");
+        }
+        for word in kernel {
+            args = args.kernel(word);
+        }
+        let initrd = Some(self.products.initramfs.clone());
+        Boot {
+            kernel: self.products.image.clone(),
+            initrd,
+            args: args.init(init),
+        }
+    }
+
+    /// A machine to boot on.
+    pub(crate) fn rig(&self, options: Options) -> QemuRig {
+        QemuRig::new(self.name, self.board, options)
+    }
+}
+
+/// Builds, checks that the kernel boots within its budgets, and runs every suite.
+pub(crate) fn run(
+    workspace: &Workspace,
+    ui: &Ui,
+    consent: Consent,
+    report: &mut Report,
+    args: &TestArgs,
+) -> Result<()> {
+    setup::ensure(
+        workspace,
+        ui,
+        consent,
+        &[Need::Core, Need::Linker, Need::Qemu, Need::CCompiler],
+    )?;
+    let board = run::qemu_board(workspace, &args.build.board)?;
+    let products = build::build(workspace, ui, consent, &args.build)?;
+    let options = Options {
+        cpus: args.smp,
+        ..Options::default()
+    };
+    let bench = Bench {
+        name: &args.build.board,
+        board,
+        products: &products,
+        options,
+    };
+    checks::run(ui, &bench, report, args.filter.as_deref())?;
+    for name in &products.suites {
+        one_suite(ui, &bench, report, name, args.filter.as_deref());
+    }
+    Ok(())
+}
+
+/// Boots one suite. With a filter, the suite is given it and runs only tests with it in their names; if the suite's own
+/// name has it, it runs whole.
+fn one_suite(ui: &Ui, bench: &Bench<'_>, report: &mut Report, name: &str, filter: Option<&str>) {
+    let filter = filter.filter(|filter| !name.contains(filter));
+    let command = match filter {
+        Some(filter) => format!("/bin/{name} {filter}"),
+        None => format!("/bin/{name}"),
+    };
+    let step = ui.step(format!("{name} on {}", bench.name));
+    let boot = bench.boot(&["quiet"], &["-c", &command]);
+    let mut rig = bench.rig(bench.options.clone());
+    let limits = Limits {
+        silence: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    suite::run(&mut rig, &boot, name, &limits, &mut |case| {
+        step.progress(&case.name);
+        step.suspend(|| report.case(&case));
+    });
+    step.done();
+}
