@@ -156,3 +156,94 @@ impl<T: Schedulable> RunQueue<T> {
         task
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Item {
+        id: usize,
+        policy: Policy,
+        next: Option<Box<Item>>,
+    }
+
+    impl Linked for Item {
+        fn link(&mut self) -> &mut Option<Box<Item>> {
+            &mut self.next
+        }
+    }
+
+    impl Schedulable for Item {
+        fn policy(&self) -> Policy {
+            self.policy
+        }
+    }
+
+    fn item(id: usize, policy: Policy) -> Box<Item> {
+        Box::new(Item { id, policy, next: None })
+    }
+
+    /// The plain model: all waiting items in order of arrival; the first of the greatest rank goes.
+    #[derive(Default)]
+    struct Model(VecDeque<(usize, u32)>);
+
+    impl Model {
+        fn pop(&mut self) -> Option<usize> {
+            let greatest = self.0.iter().map(|(_, rank)| *rank).max()?;
+            let at = self.0.iter().position(|(_, rank)| *rank == greatest)?;
+            self.0.remove(at).map(|(id, _)| id)
+        }
+    }
+
+    fn any_policy() -> impl Strategy<Value = Policy> {
+        prop_oneof![
+            (-20i8..20).prop_map(Policy::Fair),
+            (1u8..100).prop_map(Policy::Fifo),
+            (1u8..100).prop_map(Policy::RoundRobin),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn run_queue_random_use_agrees_with_the_model(steps in prop::collection::vec(prop::option::of(any_policy()), 1..200)) {
+            let (mut queue, mut model) = (RunQueue::new(), Model::default());
+            for (id, step) in steps.into_iter().enumerate() {
+                match step {
+                    Some(policy) => {
+                        queue.push(item(id, policy));
+                        model.0.push_back((id, policy.rank()));
+                    }
+                    None => prop_assert_eq!(queue.pop().map(|item| item.id), model.pop()),
+                }
+                prop_assert_eq!(queue.len() as usize, model.0.len());
+            }
+            while let Some(id) = model.pop() {
+                prop_assert_eq!(queue.pop().map(|item| item.id), Some(id));
+            }
+            prop_assert!(queue.is_empty() && queue.pop().is_none());
+        }
+
+        #[test]
+        fn policy_survives_its_bits(policy in any_policy()) {
+            prop_assert_eq!(Policy::from_bits(policy.to_bits()), policy);
+        }
+    }
+
+    #[test]
+    fn slice_follows_the_nice_value() {
+        let slices: Vec<u64> = (-20..20).map(|nice| Policy::Fair(nice).slice_ns()).collect();
+        assert!(slices.windows(2).all(|pair| pair[0] > pair[1]));
+        assert_eq!(Policy::Fair(0).slice_ns(), SLICE_NS);
+    }
+
+    #[test]
+    fn fifo_never_loses_its_turn_to_the_clock() {
+        assert!(!Policy::Fifo(1).has_slice());
+        assert!(Policy::RoundRobin(1).has_slice());
+    }
+}
