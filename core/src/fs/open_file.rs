@@ -77,6 +77,12 @@ impl OpenFile {
         }))
     }
 
+    /// Whether positions mean something.
+    #[must_use]
+    pub const fn seekable(&self) -> bool {
+        self.seekable
+    }
+
     /// What stands behind it.
     #[inline]
     #[must_use]
