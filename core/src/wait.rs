@@ -1,11 +1,34 @@
 //! The one way to wait. Everything that blocks goes through this module, so everything that blocks can be
-//! woken, timed out, interrupted by a signal and killed. Lock level 6.
+//! woken, timed out, interrupted by a signal and killed. Lock level 6 (the queue); wakers run with no lock held.
+//!
+//! Waiting is level-triggered: a waiter repeats an attempt (`op`) until it succeeds. What makes that free of lost wake-ups:
+//! 1. Who waits arms its place in the queue *before* the attempt that decides that it must wait.
+//! 2. Who changes an object wakes *after* the change, and the change and the attempt take the same lock.
+//!
+//! So either the attempt sees the change, or the change's wake sees the place armed.
+//!
+//! Exclusive waiters ([`wait_until`]) are woken one at a time, first come first served, and keep their place while somebody
+//! else was quicker. Shared waiters ([`wait_any`], for poll) are woken by every wake. An exclusive waiter that ends
+//! without success (signal, deadline, kill) wakes the next, so no wake is lost with it. A waiter that succeeds and
+//! leaves the object ready for the next wakes the next: that is the object's duty.
 
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::task::{Context, Poll, Waker};
+
+use halyard_cell::SpinLock;
+use halyard_cell::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::Errno;
+use crate::machine::OutOfMemory;
 use crate::time::Instant;
 
 /// Who waits: the running thread, or a test.
 pub trait Sleeper: Send + Sync {
-    /// Whether a signal wants to be delivered (or the thread is to die): waits end with [`Interruption::Signal`].
+    /// Whether a signal wants to be delivered (or the thread is to die): waits end with [`Interruption::Signal`]. Who
+    /// makes this true wakes the thread afterwards.
     fn interrupted(&self) -> bool;
     /// The monotonic clock.
     fn now(&self) -> Instant;
@@ -20,8 +43,460 @@ pub enum Interruption {
     Signal,
     /// The deadline.
     TimedOut,
+    /// No memory for a place in the queue.
+    OutOfMemory,
 }
 
-/// Threads that wait for a change of one object.
-#[derive(Debug, Default)]
-pub struct WaitQueue {}
+impl Interruption {
+    /// What a call whose waits may not be restarted returns: EINTR, ETIMEDOUT, ENOMEM.
+    #[must_use]
+    pub const fn errno(self) -> Errno {
+        match self {
+            Interruption::Signal => Errno::EINTR,
+            Interruption::TimedOut => Errno::ETIMEDOUT,
+            Interruption::OutOfMemory => Errno::ENOMEM,
+        }
+    }
+}
+
+impl From<OutOfMemory> for Interruption {
+    fn from(_: OutOfMemory) -> Interruption {
+        Interruption::OutOfMemory
+    }
+}
+
+/// Threads that wait for a change of one object. Idle it owns no memory; after its first waiter it keeps room for a few.
+pub struct WaitQueue {
+    /// How many waiters no wake has reached yet. Written under the lock, read without it.
+    armed: AtomicUsize,
+    waiters: SpinLock<Waiters>,
+}
+
+/// Sorted by `rank`: shared waiters below zero, exclusive ones from zero up in the order of their arrival.
+struct Waiters {
+    entries: VecDeque<Entry>,
+    last_shared: i64,
+    next_exclusive: i64,
+}
+
+struct Entry {
+    rank: i64,
+    /// Absent once a wake has reached this waiter, until it arms itself again.
+    waker: Option<Waker>,
+}
+
+impl WaitQueue {
+    /// A queue in which nobody waits.
+    #[cfg(not(loom))]
+    #[must_use]
+    pub const fn new() -> WaitQueue {
+        WaitQueue {
+            armed: AtomicUsize::new(0),
+            waiters: SpinLock::new(Waiters::new()),
+        }
+    }
+
+    /// A queue in which nobody waits.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn new() -> WaitQueue {
+        WaitQueue {
+            armed: AtomicUsize::new(0),
+            waiters: SpinLock::new(Waiters::new()),
+        }
+    }
+
+    /// Whether nobody waits whom a wake has not yet reached. One load.
+    #[inline]
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        // The lock that orders the object's change and the waiter's attempt orders this load too (module text, 2).
+        self.armed.load(Ordering::Acquire) == 0
+    }
+
+    /// Wakes the exclusive waiter that came first, and every shared one. One load if nobody waits. Call it after the
+    /// change, best without the object's lock.
+    #[inline]
+    pub fn wake_one(&self) {
+        if !self.is_idle() {
+            self.wake_armed(1);
+        }
+    }
+
+    /// Wakes everybody who waits now. One load if nobody does. Call it after the change, best without the object's lock.
+    #[inline]
+    pub fn wake_all(&self) {
+        if !self.is_idle() {
+            self.wake_armed(usize::MAX);
+        }
+    }
+
+    /// Wakes shared waiters and up to `exclusive` exclusive ones, one lock hold each: wakers run without it.
+    #[inline(never)]
+    fn wake_armed(&self, mut exclusive: usize) {
+        let mut reached = i64::MIN;
+        let mut limit = None;
+        while exclusive > 0 {
+            let Some((rank, waker)) = self.take_waker(reached, &mut limit) else {
+                return;
+            };
+            waker.wake();
+            if rank >= 0 {
+                exclusive = exclusive.saturating_sub(1);
+            }
+            if self.is_idle() {
+                return;
+            }
+            reached = rank.saturating_add(1);
+        }
+    }
+
+    /// The waker of the first armed waiter from `reached` on, if it came before this wake began (`limit`).
+    fn take_waker(&self, reached: i64, limit: &mut Option<i64>) -> Option<(i64, Waker)> {
+        let mut waiters = self.waiters.lock();
+        let limit = *limit.get_or_insert(waiters.next_exclusive);
+        let start = waiters.index_of(reached);
+        let entry = waiters
+            .entries
+            .range_mut(start..)
+            .find(|entry| entry.waker.is_some())?;
+        if entry.rank >= limit {
+            return None;
+        }
+        let taken = (entry.rank, entry.waker.take()?);
+        self.note(&waiters, -1);
+        Some(taken)
+    }
+
+    /// Adds to the count of armed waiters; the lock is held.
+    fn note(&self, _held: &Waiters, change: isize) {
+        let armed = self.armed.load(Ordering::Relaxed);
+        self.armed
+            .store(armed.wrapping_add_signed(change), Ordering::Release);
+    }
+
+    /// How many wait, woken or not.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiters.lock().entries.len()
+    }
+}
+
+impl Default for WaitQueue {
+    fn default() -> WaitQueue {
+        WaitQueue::new()
+    }
+}
+
+impl fmt::Debug for WaitQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitQueue").finish_non_exhaustive()
+    }
+}
+
+impl Waiters {
+    const fn new() -> Waiters {
+        Waiters {
+            entries: VecDeque::new(),
+            last_shared: 0,
+            next_exclusive: 0,
+        }
+    }
+
+    /// Where the entry of `rank` is, or would be.
+    fn index_of(&self, rank: i64) -> usize {
+        self.entries.partition_point(|entry| entry.rank < rank)
+    }
+
+    /// A rank behind all exclusive waiters, or before all shared ones.
+    fn new_rank(&mut self, shared: bool) -> i64 {
+        if shared {
+            self.last_shared = self.last_shared.wrapping_sub(1);
+            self.last_shared
+        } else {
+            let rank = self.next_exclusive;
+            self.next_exclusive = rank.wrapping_add(1);
+            rank
+        }
+    }
+
+    /// Gives the entry of `rank` a waker, making the entry if it is not there. Returns the waker that it had.
+    fn put(&mut self, rank: i64, waker: Waker) -> Result<Option<Waker>, OutOfMemory> {
+        let index = self.index_of(rank);
+        if let Some(entry) = self.entries.get_mut(index)
+            && entry.rank == rank
+        {
+            return Ok(entry.waker.replace(waker));
+        }
+        self.entries.try_reserve(1).map_err(|_| OutOfMemory)?;
+        self.entries.insert(
+            index,
+            Entry {
+                rank,
+                waker: Some(waker),
+            },
+        );
+        Ok(None)
+    }
+
+    fn remove(&mut self, rank: i64) -> Option<Entry> {
+        let index = self.index_of(rank);
+        self.entries.get(index).filter(|entry| entry.rank == rank)?;
+        self.entries.remove(index)
+    }
+}
+
+/// A waiter's hold on whatever wakes it: a place in a queue, in several, in a futex table.
+pub(crate) trait Registration {
+    /// From now on the next wake reaches `waker`. Repeated after each wake that did not help.
+    fn arm(&mut self, waker: &Waker) -> Result<(), OutOfMemory>;
+    /// Called before an attempt that follows a wake: from now on no wake reaches this waiter, so that one that comes
+    /// after the attempt has succeeded is not lost with it.
+    fn disarm(&mut self);
+    /// Gives the place up. A wake that may have ended here in vain goes to the next in line.
+    fn leave(&mut self, succeeded: bool);
+}
+
+/// A place in a queue. Dropping it leaves without success.
+struct Place<'a> {
+    queue: &'a WaitQueue,
+    /// Kept from the first arming to the end: who was woken in vain comes before those who came later.
+    rank: Option<i64>,
+    shared: bool,
+}
+
+impl Place<'_> {
+    /// Takes the entry out of the queue, if it is there; true if a wake had reached it.
+    fn remove(&self) -> bool {
+        let Some(rank) = self.rank else { return false };
+        let mut waiters = self.queue.waiters.lock();
+        let Some(entry) = waiters.remove(rank) else {
+            return false;
+        };
+        let reached = entry.waker.is_none();
+        if !reached {
+            self.queue.note(&waiters, -1);
+        }
+        // A waker may be the last hold on a thread: never dropped under the lock.
+        drop(waiters);
+        drop(entry);
+        reached
+    }
+}
+
+impl Registration for Place<'_> {
+    fn arm(&mut self, waker: &Waker) -> Result<(), OutOfMemory> {
+        let waker = waker.clone();
+        let mut waiters = self.queue.waiters.lock();
+        let rank = *self
+            .rank
+            .get_or_insert_with(|| waiters.new_rank(self.shared));
+        let replaced = waiters.put(rank, waker)?;
+        if replaced.is_none() {
+            self.queue.note(&waiters, 1);
+        }
+        drop(waiters);
+        drop(replaced);
+        Ok(())
+    }
+
+    #[inline]
+    fn disarm(&mut self) {
+        // A wake is not used up by a shared waiter, so it may stay.
+        if !self.shared {
+            self.remove();
+        }
+    }
+
+    fn leave(&mut self, succeeded: bool) {
+        let reached = self.remove();
+        // Reached after it had armed itself, and perhaps after the attempt that succeeded. Or it gives up, and those
+        // behind may have waited for no other reason than that it came first.
+        if !self.shared && self.rank.take().is_some() && (reached || !succeeded) {
+            self.queue.wake_one();
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.leave(false);
+    }
+}
+
+/// Places in several queues.
+impl Registration for Vec<Place<'_>> {
+    fn arm(&mut self, waker: &Waker) -> Result<(), OutOfMemory> {
+        self.iter_mut().try_for_each(|place| place.arm(waker))
+    }
+
+    fn disarm(&mut self) {
+        self.iter_mut().for_each(Registration::disarm);
+    }
+
+    fn leave(&mut self, succeeded: bool) {
+        self.iter_mut().for_each(|place| place.leave(succeeded));
+    }
+}
+
+/// A wait in progress: the leaf of every blocking call.
+struct Wait<'a, S: Sleeper, R: Registration> {
+    sleeper: &'a S,
+    deadline: Option<Instant>,
+    registration: R,
+    begun: bool,
+}
+
+impl<S: Sleeper, R: Registration> Wait<'_, S, R> {
+    #[inline]
+    fn poll<T>(
+        &mut self,
+        context: &Context<'_>,
+        op: &mut impl FnMut(&mut R) -> Option<T>,
+    ) -> Poll<Result<T, Interruption>> {
+        if self.begun {
+            self.registration.disarm();
+            if let Some(value) = op(&mut self.registration) {
+                return self.end(Ok(value));
+            }
+        }
+        if self.registration.arm(context.waker()).is_err() {
+            return self.end(Err(Interruption::OutOfMemory));
+        }
+        if let Some(value) = op(&mut self.registration) {
+            return self.end(Ok(value));
+        }
+        if self.sleeper.interrupted() {
+            return self.end(Err(Interruption::Signal));
+        }
+        if let Some(deadline) = self.deadline {
+            if self.sleeper.now() >= deadline {
+                return self.end(Err(Interruption::TimedOut));
+            }
+            if !self.begun {
+                self.sleeper.set_deadline(Some(deadline));
+            }
+        }
+        self.begun = true;
+        Poll::Pending
+    }
+
+    fn end<T>(&mut self, result: Result<T, Interruption>) -> Poll<Result<T, Interruption>> {
+        self.registration.leave(result.is_ok());
+        self.clear_alarm();
+        Poll::Ready(result)
+    }
+
+    fn clear_alarm(&mut self) {
+        if self.begun && self.deadline.take().is_some() {
+            self.sleeper.set_deadline(None);
+        }
+    }
+}
+
+impl<S: Sleeper, R: Registration> Drop for Wait<'_, S, R> {
+    fn drop(&mut self) {
+        self.registration.leave(false);
+        self.clear_alarm();
+    }
+}
+
+/// Repeats `op` until it yields a value, as an exclusive waiter of `queue`. Order of precedence: the value, a signal, the
+/// deadline. Whoever calls this has tried once already, or does not care that a place is taken in vain.
+///
+/// Dropping the future gives up the place and the alarm, and wakes the next in line.
+///
+/// # Errors
+/// [`Interruption`].
+pub fn wait_until<'a, S: Sleeper, T>(
+    sleeper: &'a S,
+    queue: &'a WaitQueue,
+    deadline: Option<Instant>,
+    mut op: impl FnMut() -> Option<T>,
+) -> impl Future<Output = Result<T, Interruption>> {
+    wait_in(
+        sleeper,
+        Place {
+            queue,
+            rank: None,
+            shared: false,
+        },
+        deadline,
+        move |_| op(),
+    )
+}
+
+/// As [`wait_until`], as a shared waiter of all of `queues`: every wake of any of them repeats `op`.
+///
+/// # Errors
+/// [`Interruption`]; `OutOfMemory` also if there is no memory for the list of places.
+pub fn wait_any<'a, S: Sleeper, T>(
+    sleeper: &'a S,
+    queues: impl Iterator<Item = &'a WaitQueue>,
+    deadline: Option<Instant>,
+    mut op: impl FnMut() -> Option<T>,
+) -> Result<impl Future<Output = Result<T, Interruption>>, Interruption> {
+    let mut places = Vec::new();
+    for queue in queues {
+        places
+            .try_reserve(1)
+            .map_err(|_| Interruption::OutOfMemory)?;
+        places.push(Place {
+            queue,
+            rank: None,
+            shared: true,
+        });
+    }
+    Ok(wait_in(sleeper, places, deadline, move |_| op()))
+}
+
+/// Waits for the deadline, or for a signal for ever if there is none (nanosleep, pause).
+///
+/// # Errors
+/// Always: [`Interruption::TimedOut`] is the good end.
+pub async fn wait_for_time<S: Sleeper>(sleeper: &S, deadline: Option<Instant>) -> Interruption {
+    match wait_in(sleeper, Nowhere, deadline, |_| {
+        None::<core::convert::Infallible>
+    })
+    .await
+    {
+        Ok(never) => match never {},
+        Err(why) => why,
+    }
+}
+
+/// A place where no wake comes.
+struct Nowhere;
+
+impl Registration for Nowhere {
+    fn arm(&mut self, _: &Waker) -> Result<(), OutOfMemory> {
+        Ok(())
+    }
+    fn disarm(&mut self) {}
+    fn leave(&mut self, _: bool) {}
+}
+
+/// The leaf over any registration.
+pub(crate) fn wait_in<S: Sleeper, R: Registration, T>(
+    sleeper: &S,
+    registration: R,
+    deadline: Option<Instant>,
+    mut op: impl FnMut(&mut R) -> Option<T>,
+) -> impl Future<Output = Result<T, Interruption>> {
+    let mut wait = Wait {
+        sleeper,
+        deadline,
+        registration,
+        begun: false,
+    };
+    poll_fn(move |context| wait.poll(context, &mut op))
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(all(test, loom))]
+mod loom_tests;
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -41,6 +41,8 @@ pub(crate) enum Verb {
     Test(TestArgs),
     /// Say how large the kernel is, by segment and by section
     Size(BuildArgs),
+    /// Check the rules of the house: who uses whom, where unsafe stands, rustfmt, clippy
+    Tidy,
     /// Say what is present, what is missing and how it would be got; changes nothing
     Doctor,
     /// Install what building, running and testing need

@@ -14,6 +14,7 @@ mod run;
 mod setup;
 mod size;
 mod test;
+mod tidy;
 mod toolchain;
 mod ui;
 mod workspace;
@@ -48,6 +49,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<ExitCode> {
         Verb::Run(args) => run::verb(&workspace, ui, consent, &args),
         Verb::Test(args) => test::verb(&workspace, ui, consent, &args),
         Verb::Size(args) => size::verb(&workspace, ui, consent, &args),
+        Verb::Tidy => tidy::verb(&workspace, ui, consent),
         Verb::Doctor => doctor::verb(&workspace, ui),
         Verb::Setup => setup::verb(&workspace, ui, consent),
     }

@@ -107,3 +107,20 @@ pub(crate) fn ended(status: ExitStatus) -> String {
         None => format!("it was ended by {status}"),
     }
 }
+
+/// Whether a line of cargo's output only says what it is doing.
+pub(crate) fn is_progress(line: &str) -> bool {
+    let line = console::strip_ansi_codes(line);
+    let word = line.split_whitespace().next().unwrap_or_default();
+    const DOING: [&str; 8] = [
+        "Compiling",
+        "Checking",
+        "Finished",
+        "Downloading",
+        "Downloaded",
+        "Updating",
+        "Locking",
+        "Blocking",
+    ];
+    line.starts_with(' ') && DOING.contains(&word)
+}

@@ -49,6 +49,11 @@ impl Workspace {
         Ok(self.boards.get(name)?)
     }
 
+    /// The packages of the workspace.
+    pub(crate) fn members(&self) -> &[cargo_metadata::Package] {
+        &self.metadata.packages
+    }
+
     /// Packages of the workspace that name `dependency` among theirs, under whatever condition.
     pub(crate) fn depending_on(&self, dependency: &str) -> Vec<String> {
         let packages = self.metadata.packages.iter();

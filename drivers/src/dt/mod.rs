@@ -21,9 +21,11 @@ mod tree;
 #[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
+mod read_everything;
+#[cfg(test)]
 mod real_tree_tests;
 #[cfg(test)]
-mod test_trees;
+pub(crate) mod test_trees;
 
 pub use address::{Region, Regions};
 pub use chosen::{Chosen, Stdout};

@@ -8,7 +8,7 @@ use std::vec::Vec;
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node as _, Property as _};
 
-use super::fuzz_tests::read_everything;
+use super::read_everything::read_everything;
 use super::test_trees::{qemu_virt, real};
 use super::*;
 

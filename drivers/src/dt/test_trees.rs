@@ -25,14 +25,14 @@ pub(super) fn board() -> Vec<u8> {
     })
 }
 
-type Written = vm_fdt::FdtWriterResult<()>;
+pub(crate) type Written = vm_fdt::FdtWriterResult<()>;
 
 fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|&text| text.into()).collect()
 }
 
 /// Finishes what `write` has begun, with one entry in the reservation block.
-pub(super) fn build(write: impl FnOnce(&mut FdtWriter) -> Written) -> Vec<u8> {
+pub(crate) fn build(write: impl FnOnce(&mut FdtWriter) -> Written) -> Vec<u8> {
     let spin_table = FdtReserveEntry::new(0, 0x1000).expect("an entry");
     let mut tree = FdtWriter::new_with_mem_reserv(&[spin_table]).expect("a writer");
     write(&mut tree).expect("a tree");

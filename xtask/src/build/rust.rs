@@ -62,7 +62,7 @@ pub(crate) fn build(
         .any(|line| console::strip_ansi_codes(line).starts_with("warning"));
     // cargo repeats the warnings of what it did not compile again; once is enough.
     if (warned && !fresh) || !output.status.success() {
-        for line in text.iter().filter(|line| !is_progress(line)) {
+        for line in text.iter().filter(|line| !process::is_progress(line)) {
             step.print(line);
         }
     }
@@ -84,17 +84,6 @@ fn artifact(line: &str) -> Option<Option<Artifact>> {
         Some(Ok(Message::TextLine(_))) | Some(Err(_)) | None => None,
         Some(Ok(_)) => Some(None),
     }
-}
-
-/// Whether a line only says what cargo is doing.
-fn is_progress(line: &str) -> bool {
-    let line = console::strip_ansi_codes(line);
-    let word = line.split_whitespace().next().unwrap_or_default();
-    line.starts_with("   ")
-        && matches!(
-            word,
-            "Compiling" | "Finished" | "Downloading" | "Downloaded" | "Updating"
-        )
 }
 
 /// The executable in an artifact, if it has one and is one of ours.

@@ -57,18 +57,21 @@ impl Consent {
 
 /// `cargo xtask setup`: everything that any verb needs.
 pub(crate) fn verb(workspace: &Workspace, ui: &Ui, consent: Consent) -> Result<ExitCode> {
-    ensure(
-        workspace,
-        ui,
-        consent,
-        &[
-            Need::Core,
-            Need::Linker,
-            Need::Qemu,
-            Need::CCompiler,
-            Need::Clippy,
-        ],
-    )?;
+    let needs = [
+        Need::Core,
+        Need::Linker,
+        Need::Qemu,
+        Need::CCompiler,
+        Need::Clippy,
+    ];
+    ensure(workspace, ui, consent, &needs)?;
+    let missing = missing(workspace, &needs);
+    if let Some((need, why)) = missing.first() {
+        bail!(
+            "{need} is still missing: {why}\n  it comes by: {}",
+            mend(*need)
+        );
+    }
     println!("Everything is there. Next: cargo xtask run");
     Ok(ExitCode::SUCCESS)
 }
@@ -89,10 +92,14 @@ pub(crate) fn ensure(
         ui.note(&format!("{need} is missing: {why}"));
     }
     let wanted: Vec<Need> = missing.iter().map(|(need, _)| *need).collect();
-    if !wanted.iter().any(|need| !need.optional()) && !consent.given && !ui.can_ask() {
+    let dispensable = wanted.iter().all(|need| need.optional());
+    if dispensable && !consent.given && !ui.can_ask() {
         return Ok(());
     }
-    apt::install(workspace, ui, consent, &wanted)?;
+    match apt::install(workspace, ui, consent, &wanted) {
+        Err(error) if dispensable => ui.warn(&format!("going on without: {error:#}")),
+        other => other?,
+    }
     let still: Vec<String> = self::missing(workspace, needs)
         .into_iter()
         .filter(|(need, _)| !need.optional())
