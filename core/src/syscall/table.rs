@@ -2,7 +2,7 @@
 
 use halyard_abi::nr;
 
-use super::{Handler, info, process, schedule, time};
+use super::{Handler, info, process, schedule, signal, time};
 
 /// One system call.
 #[derive(Clone, Copy)]
@@ -70,6 +70,21 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::GETCPU, lean(info::getcpu)),
     (nr::SETPRIORITY, lean(schedule::setpriority)),
     (nr::GETPRIORITY, lean(schedule::getpriority)),
+    // Signals.
+    (nr::RT_SIGACTION, lean(signal::rt_sigaction)),
+    (nr::RT_SIGPROCMASK, lean(signal::rt_sigprocmask)),
+    (nr::RT_SIGPENDING, lean(signal::rt_sigpending)),
+    (nr::RT_SIGSUSPEND, lean(signal::rt_sigsuspend)),
+    (nr::RT_SIGTIMEDWAIT, lean(signal::rt_sigtimedwait)),
+    (nr::RT_SIGRETURN, lean(signal::rt_sigreturn)),
+    (nr::RT_SIGQUEUEINFO, lean(signal::rt_sigqueueinfo)),
+    (nr::RT_TGSIGQUEUEINFO, lean(signal::rt_tgsigqueueinfo)),
+    (nr::SIGALTSTACK, lean(signal::sigaltstack)),
+    (nr::KILL, lean(signal::kill)),
+    (nr::TKILL, lean(signal::tkill)),
+    (nr::TGKILL, lean(signal::tgkill)),
+    (nr::SETITIMER, grows(signal::setitimer)),
+    (nr::GETITIMER, lean(signal::getitimer)),
     // What the system says about itself and the caller.
     (nr::UNAME, lean(info::uname)),
     (nr::SYSINFO, lean(info::sysinfo)),

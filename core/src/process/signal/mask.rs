@@ -1,5 +1,6 @@
 //! Changing what a thread blocks. Only the thread itself does, and it looks at what pends afterwards.
 
+use super::info::SignalInfo;
 use super::number::{Signal, SignalSet};
 use crate::process::process::Process;
 use crate::process::thread::Thread;
@@ -38,6 +39,18 @@ pub fn end_masked_wait(thread: &Thread) {
     if let Some(mask) = thread.signals.take_saved_mask() {
         set_mask(thread, mask);
     }
+}
+
+/// What pends for `thread` and is blocked (sigpending(2)).
+#[must_use]
+pub fn blocked_pending(thread: &Thread) -> SignalSet {
+    let pending = thread.signals.pending.set().union(thread.process.signals.pending.set());
+    pending.intersection(thread.signals.mask())
+}
+
+/// Takes the first signal of `wanted` that pends for `thread`, the caller's, blocked or not (sigtimedwait(2)).
+pub fn take_awaited(thread: &Thread, wanted: SignalSet) -> Option<(Signal, SignalInfo)> {
+    thread.signals.pending.take_first(wanted).or_else(|| thread.process.signals.pending.take_first(wanted))
 }
 
 /// Tells all threads of `process` that would take one of `signals` to look. Needed when the thread that was told will not.
