@@ -14,7 +14,6 @@ use super::limits::Limits;
 use super::signal::ProcessSignals;
 use super::thread::Thread;
 use super::wait::Status;
-use super::wait::Status;
 use crate::counters::{Kind, Live};
 use crate::fs::descriptors::DescriptorTable;
 use crate::fs::path::FsContext;

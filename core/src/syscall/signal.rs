@@ -211,7 +211,8 @@ fn kill_process(call: &Call<'_>, pid: Pid, number: i32) -> Answer {
     }
     let table = &call.kernel.processes;
     let target = table.process(pid).or_else(|| table.thread(pid).map(|thread| Arc::clone(&thread.process)));
-    kill_one(call, &target.ok_or(Errno::ESRCH)?, number).map(|()| Outcome::Done(0))
+    let target = target.ok_or(Errno::ESRCH)?;
+    kill_one(call, &target, number).map(|()| Outcome::Done(0))
 }
 
 fn kill_one(call: &Call<'_>, target: &Process, number: i32) -> Result<()> {
