@@ -25,11 +25,11 @@ impl RegularFile {
 
 impl File for RegularFile {
     fn try_read(&self, sink: &mut dyn Sink, at: u64) -> Result<usize> {
-        self.memory.read_at(at, sink)
+        self.memory.read_at(sink, at)
     }
 
     fn try_write(&self, source: &mut dyn Source, at: u64) -> Result<usize> {
-        self.memory.write_at(at, source)
+        self.memory.write_at(source, at)
     }
 
     fn try_append(&self, source: &mut dyn Source) -> Result<(usize, u64)> {
@@ -49,7 +49,7 @@ impl File for RegularFile {
     }
 
     fn truncate(&self, length: u64) -> Result<()> {
-        self.memory.truncate(length)
+        self.memory.set_size(length)
     }
 
     fn sync(&self) -> Result<()> {

@@ -10,7 +10,6 @@ use super::credentials::Credentials;
 use super::elf::{self, Head, Plan, Segment};
 use crate::fs::inode::{Inode, Node, Want};
 use crate::fs::path::{FsContext, Last, Walker};
-use crate::io::Room;
 use crate::kernel::Kernel;
 use crate::machine::{Access, PAGE_SIZE, USER_END, UserAddr, UserRegs};
 use crate::mm::{AddressSpace, MemoryObject};
@@ -104,8 +103,7 @@ pub fn load(
         let inode = walker.find(request.path.clone(), Last::Follow)?;
         let file = executable(&inode, who)?;
         let mut first = [0u8; LINE_MAX];
-        let mut room = Room::new(&mut first);
-        let got = file.read_at(0, &mut room)?;
+        let got = file.read_at(&mut first.as_mut_slice(), 0)?;
         let first = first.get(..got).unwrap_or_default();
         match first.strip_prefix(b"#!") {
             Some(line) => request = script(request, line)?,
@@ -175,7 +173,7 @@ fn read_plan(file: &MemoryObject, head: &Head) -> Result<Plan> {
     let length = head.segments * elf::SEGMENT_BYTES;
     bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
     bytes.resize(length, 0);
-    let got = file.read_at(head.segments_at, &mut Room::new(&mut bytes))?;
+    let got = file.read_at(&mut bytes.as_mut_slice(), head.segments_at)?;
     if got < length {
         return Err(Errno::ENOEXEC);
     }

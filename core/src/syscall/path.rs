@@ -109,7 +109,7 @@ pub(super) fn mknodat(call: &mut Call<'_>) -> Answer {
     let at = call.place::<0, 1>()?;
     let who = call.process().credentials();
     let node = match mode & S_IFMT {
-        0 | S_IFREG => Node::Regular(MemoryObject::new(call.kernel.memory)),
+        0 | S_IFREG => Node::Regular(MemoryObject::new(call.kernel.memory, 0)),
         S_IFIFO => Node::Fifo(fifo::Fifo::default()),
         S_IFSOCK => Node::Socket,
         S_IFCHR if who.privileged() => Node::Device(DeviceNumber::decode(call.uint::<3>())),
@@ -365,7 +365,7 @@ pub(super) fn truncate(call: &mut Call<'_>) -> Answer {
     let inode = call.walker(AT_FDCWD, &path, &who)?.find(path, Last::Follow)?;
     inode.check(&who, Want::WRITE)?;
     match &inode.node {
-        Node::Regular(memory) => memory.truncate(length)?,
+        Node::Regular(memory) => memory.set_size(length)?,
         _ if inode.is_directory() => return Err(Errno::EISDIR),
         _ => return Err(Errno::EINVAL),
     }

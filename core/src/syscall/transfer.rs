@@ -176,18 +176,18 @@ pub(super) fn sendfile(call: &mut Call<'_>) -> Answer {
     let mut done = 0;
     let mut chunk = [0u8; CHUNK];
     while done < wanted {
-        let mut room = crate::io::Room::new(chunk.get_mut(..CHUNK.min(wanted - done)).unwrap_or_default());
+        let mut room = chunk.get_mut(..CHUNK.min(wanted - done)).unwrap_or_default();
         let got = input.try_read_at(&mut room, at)?;
         if got == 0 {
             break;
         }
-        let mut bytes = crate::io::Bytes::new(chunk.get(..got).unwrap_or_default());
+        let mut bytes = chunk.get(..got).unwrap_or_default();
         match output.try_write(&mut bytes) {
             Ok(count) => (done, at) = (done + count, at + count as u64),
             Err(errno) if done == 0 => return finish_write(call.thread(), 0, errno).map(Outcome::Done),
             Err(_) => break,
         }
-        if bytes.remaining() > 0 {
+        if !bytes.is_empty() {
             break;
         }
     }
