@@ -6,6 +6,7 @@ pub mod directory;
 pub mod file;
 pub mod initramfs;
 pub mod inode;
+pub mod mount;
 pub mod namespace;
 pub mod open;
 pub mod open_file;

@@ -2,9 +2,9 @@
 
 use alloc::sync::Arc;
 
-use super::directory::{Directory, Listed};
+use super::directory::Listed;
 use super::file::File;
-use super::inode::Inode;
+use super::inode::{Inode, Node};
 use crate::io::{Sink, Source};
 use crate::mm::MemoryObject;
 use crate::{Errno, Result};
@@ -73,7 +73,7 @@ impl DirectoryFile {
     fn dots(&self, cookie: u64) -> Option<Listed> {
         let (name, inode): (&[u8], _) = match cookie {
             0 => (b".", Arc::clone(&self.inode)),
-            1 => (b"..", self.inode.parent_directory().unwrap_or_else(|| Arc::clone(&self.inode))),
+            1 => (b"..", self.inode.parent().unwrap_or_else(|| Arc::clone(&self.inode))),
             _ => return None,
         };
         Some(Listed { name: Arc::from(name), cookie: cookie + 1, inode })
@@ -101,9 +101,10 @@ impl File for DirectoryFile {
         if let Some(dot) = self.dots(cookie) {
             return Ok(Some(dot));
         }
-        match self.inode.directory() {
-            Ok(directory) => Ok(Directory::entry_from(directory, cookie)),
-            Err(_) => Ok(self.inode.folder().and_then(|folder| folder.entry_from(cookie))),
+        match &self.inode.node {
+            Node::Directory(directory) => Ok(directory.entry_from(cookie)),
+            Node::Folder(folder) => Ok(folder.entry_from(cookie)),
+            _ => Err(Errno::ENOTDIR),
         }
     }
 }
