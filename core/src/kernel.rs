@@ -109,7 +109,11 @@ impl Kernel {
                     Turn::Continue(back) => task = back,
                     Turn::Over => return,
                 },
-                Trap::Interrupt(irq) => self.interrupt(cpu, irq),
+                Trap::Interrupt(irq) => {
+                    // Timers of CPU time look at what has been charged.
+                    task.stop_clock(self.machine.now());
+                    self.interrupt(cpu, irq);
+                }
                 Trap::Fault { kind, address, esr } => signal::on_fault(&mut task, kind, address, esr),
             }
         }
