@@ -10,7 +10,7 @@ use core::task::{Context, Poll};
 use crate::fs::devices::Random;
 use crate::fs::namespace::Namespace;
 use crate::machine::{CpuId, Irq, MAX_CPUS, Machine, Shutdown, Trap};
-use crate::mm::Memory;
+use crate::mm::{Memory, MemoryObject};
 use crate::process::exit;
 use crate::process::signal::{self, Verdict};
 use crate::process::table::ProcessTable;
@@ -41,6 +41,8 @@ pub struct Kernel {
     pub names: Namespace,
     /// The random number generator.
     pub random: Random,
+    /// The page of code that returns from signal handlers, mapped in every program.
+    pub trampoline: Arc<MemoryObject>,
     /// What the machine was started with (/proc/cmdline).
     pub command_line: &'static str,
 }
@@ -83,7 +85,8 @@ impl Kernel {
 
     /// Runs `task` until it parks, ends, or has used its slice.
     fn run_task(&'static self, cpu: &Cpu, mut task: Box<Task>) {
-        self.scheduler.begin_slice(cpu, &mut task, self.machine.now());
+        self.scheduler
+            .begin_slice(cpu, &mut task, self.machine.now());
         loop {
             if task.blocked() {
                 match self.resume_call(task) {
@@ -114,7 +117,9 @@ impl Kernel {
                     task.stop_clock(self.machine.now());
                     self.interrupt(cpu, irq);
                 }
-                Trap::Fault { kind, address, esr } => signal::on_fault(&mut task, kind, address, esr),
+                Trap::Fault { kind, address, esr } => {
+                    signal::on_fault(&mut task, kind, address, esr)
+                }
             }
         }
     }
@@ -222,7 +227,11 @@ impl Kernel {
     /// Refuses a call that may allocate while the heap's reserve is touched. ENOMEM.
     #[inline]
     pub fn admit(&self) -> Result<()> {
-        if self.machine.heap_ready() { Ok(()) } else { Err(Errno::ENOMEM) }
+        if self.machine.heap_ready() {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
     }
 }
 

@@ -17,7 +17,12 @@ extern crate std;
 #[cfg(test)]
 extern crate self as halyard_core;
 #[cfg(test)]
-#[allow(dead_code, unreachable_pub, unused_imports, reason = "no one test uses all of it")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "no one test uses all of it"
+)]
 #[path = "../../arch/host/src/machine/mod.rs"]
 pub(crate) mod host;
 
@@ -40,4 +45,4 @@ pub mod wait;
 pub use halyard_abi::Errno;
 
 /// What a kernel operation returns: a value, or the errno that the program sees.
-pub type Result<T> = core::result::Result<T, Errno>;
+pub type Result<T, E = Errno> = core::result::Result<T, E>;

@@ -33,7 +33,11 @@ struct Slots {
 
 impl Slots {
     fn get(&self, fd: i32) -> Result<&Slot> {
-        usize::try_from(fd).ok().and_then(|at| self.list.get(at)).and_then(Option::as_ref).ok_or(Errno::EBADF)
+        usize::try_from(fd)
+            .ok()
+            .and_then(|at| self.list.get(at))
+            .and_then(Option::as_ref)
+            .ok_or(Errno::EBADF)
     }
 
     /// The lowest free descriptor from `least` on. EMFILE: it is not below `limit`.
@@ -41,7 +45,11 @@ impl Slots {
         let start = least.max(self.lowest_free);
         let open = self.list.iter().skip(start).position(Option::is_none);
         let at = open.map_or(self.list.len().max(start), |offset| start + offset);
-        if at < limit.min(DESCRIPTORS_MAX) { Ok(at) } else { Err(Errno::EMFILE) }
+        if at < limit.min(DESCRIPTORS_MAX) {
+            Ok(at)
+        } else {
+            Err(Errno::EMFILE)
+        }
     }
 
     /// Puts `slot` at `at`; gives back what was there.
@@ -79,17 +87,34 @@ impl DescriptorTable {
     }
 
     /// Gives `file` the lowest free descriptor that is at least `least`. EMFILE: none below `limit`. ENOMEM.
-    pub fn insert(&self, file: Arc<OpenFile>, least: usize, limit: usize, close_on_exec: bool) -> Result<i32> {
+    pub fn insert(
+        &self,
+        file: Arc<OpenFile>,
+        least: usize,
+        limit: usize,
+        close_on_exec: bool,
+    ) -> Result<i32> {
         let mut slots = self.slots.lock();
         let at = slots.free_from(least, limit)?;
-        let displaced = slots.put(at, Slot { file, close_on_exec })?;
+        let displaced = slots.put(
+            at,
+            Slot {
+                file,
+                close_on_exec,
+            },
+        )?;
         drop(slots);
         drop(displaced);
         Ok(at as i32)
     }
 
     /// Gives two files the two lowest free descriptors, or neither. EMFILE, ENOMEM.
-    pub fn insert_pair(&self, files: [Arc<OpenFile>; 2], limit: usize, close_on_exec: bool) -> Result<[i32; 2]> {
+    pub fn insert_pair(
+        &self,
+        files: [Arc<OpenFile>; 2],
+        limit: usize,
+        close_on_exec: bool,
+    ) -> Result<[i32; 2]> {
         let [first, second] = files;
         let first = self.insert(first, 0, limit, close_on_exec)?;
         match self.insert(second, 0, limit, close_on_exec) {
@@ -103,10 +128,19 @@ impl DescriptorTable {
 
     /// Makes `to` refer to the open file of `from`, closing what it was. EBADF: `from` is not open or `to` beyond `limit`.
     pub fn replace(&self, from: i32, to: i32, limit: usize, close_on_exec: bool) -> Result<i32> {
-        let at = usize::try_from(to).ok().filter(|at| *at < limit.min(DESCRIPTORS_MAX)).ok_or(Errno::EBADF)?;
+        let at = usize::try_from(to)
+            .ok()
+            .filter(|at| *at < limit.min(DESCRIPTORS_MAX))
+            .ok_or(Errno::EBADF)?;
         let mut slots = self.slots.lock();
         let file = Arc::clone(&slots.get(from)?.file);
-        let displaced = slots.put(at, Slot { file, close_on_exec });
+        let displaced = slots.put(
+            at,
+            Slot {
+                file,
+                close_on_exec,
+            },
+        );
         drop(slots);
         drop(displaced?);
         Ok(to)
@@ -126,7 +160,10 @@ impl DescriptorTable {
     /// Says whether `fd` is to be closed by exec. EBADF.
     pub fn set_close_on_exec(&self, fd: i32, close: bool) -> Result<()> {
         let mut slots = self.slots.lock();
-        let slot = usize::try_from(fd).ok().and_then(|at| slots.list.get_mut(at)).and_then(Option::as_mut);
+        let slot = usize::try_from(fd)
+            .ok()
+            .and_then(|at| slots.list.get_mut(at))
+            .and_then(Option::as_mut);
         slot.ok_or(Errno::EBADF)?.close_on_exec = close;
         Ok(())
     }
@@ -136,7 +173,11 @@ impl DescriptorTable {
         let end = self.slots.lock().list.len().min(last as usize + 1);
         for fd in first as usize..end {
             let fd = fd as i32;
-            let _ = if mark { self.set_close_on_exec(fd, true) } else { self.close(fd) };
+            let _ = if mark {
+                self.set_close_on_exec(fd, true)
+            } else {
+                self.close(fd)
+            };
         }
     }
 
@@ -144,7 +185,11 @@ impl DescriptorTable {
     #[must_use]
     pub fn list(&self) -> Vec<i32> {
         let slots = self.slots.lock();
-        let open = slots.list.iter().enumerate().filter(|(_, slot)| slot.is_some());
+        let open = slots
+            .list
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.is_some());
         open.map(|(fd, _)| fd as i32).collect()
     }
 
@@ -161,10 +206,18 @@ impl DescriptorTable {
     fn copy(&self, wanted: impl Fn(&Slot) -> bool) -> Result<Arc<DescriptorTable>> {
         let slots = self.slots.lock();
         let mut list = Vec::new();
-        list.try_reserve_exact(slots.list.len()).map_err(|_| Errno::ENOMEM)?;
-        list.extend(slots.list.iter().map(|slot| slot.clone().filter(|slot| wanted(slot))));
+        list.try_reserve_exact(slots.list.len())
+            .map_err(|_| Errno::ENOMEM)?;
+        list.extend(
+            slots
+                .list
+                .iter()
+                .map(|slot| slot.clone().filter(|slot| wanted(slot))),
+        );
         drop(slots);
         let lowest_free = list.iter().position(Option::is_none).unwrap_or(list.len());
-        Ok(Arc::new(DescriptorTable { slots: SpinLock::new(Slots { list, lowest_free }) }))
+        Ok(Arc::new(DescriptorTable {
+            slots: SpinLock::new(Slots { list, lowest_free }),
+        }))
     }
 }

@@ -25,7 +25,14 @@ pub const DEVICES: [(&str, DeviceNumber, u32); 8] = [
     ("urandom", DeviceNumber { major: 1, minor: 9 }, 0o666),
     ("tty", DeviceNumber { major: 5, minor: 0 }, 0o666),
     ("console", DeviceNumber { major: 5, minor: 1 }, 0o600),
-    ("ttyAMA0", DeviceNumber { major: 204, minor: 64 }, 0o600),
+    (
+        "ttyAMA0",
+        DeviceNumber {
+            major: 204,
+            minor: 64,
+        },
+        0o600,
+    ),
 ];
 
 /// Opens the device that `inode` stands for. ENXIO: there is none of that number. `session` is the opener's: /dev/tty is its
@@ -42,7 +49,9 @@ pub fn open(
         (1, 7) => Memory::Full,
         (1, 8 | 9) => return Ok(Arc::new(RandomFile { kernel, inode })),
         (5, 0) if kernel.console.session() != session => return Err(Errno::ENXIO),
-        (5, 0 | 1) | (204, 64) => return Ok(Arc::new(TtyFile::new(Arc::clone(&kernel.console), inode))),
+        (5, 0 | 1) | (204, 64) => {
+            return Ok(Arc::new(TtyFile::new(Arc::clone(&kernel.console), inode)));
+        }
         _ => return Err(Errno::ENXIO),
     };
     Ok(Arc::new(MemoryDevice { device, inode }))

@@ -76,7 +76,11 @@ impl Directory {
     /// What `name` leads to.
     #[must_use]
     pub fn lookup(&self, name: &[u8]) -> Option<Arc<Inode>> {
-        self.entries.lock().by_name.get(name).map(|entry| Arc::clone(&entry.inode))
+        self.entries
+            .lock()
+            .by_name
+            .get(name)
+            .map(|entry| Arc::clone(&entry.inode))
     }
 
     /// Adds `name`. EEXIST; ENOENT if the directory has been removed.
@@ -107,7 +111,10 @@ impl Directory {
     /// Makes `name` lead to `inode`; gives back what it led to.
     pub fn replace(&self, name: &[u8], inode: Arc<Inode>) -> Option<Arc<Inode>> {
         let mut entries = self.entries.lock();
-        entries.by_name.get_mut(name).map(|entry| core::mem::replace(&mut entry.inode, inode))
+        entries
+            .by_name
+            .get_mut(name)
+            .map(|entry| core::mem::replace(&mut entry.inode, inode))
     }
 
     /// Closes the directory for new names. ENOTEMPTY; EBUSY: something is mounted on it.
@@ -163,11 +170,19 @@ impl Directory {
     pub fn name_of(&self, child: &Arc<Inode>) -> Option<Arc<[u8]>> {
         let candidates: Vec<(Arc<[u8]>, Arc<Inode>)> = {
             let entries = self.entries.lock();
-            let all = entries.by_name.iter().filter(|(_, entry)| entry.inode.is_directory());
-            all.map(|(name, entry)| (Arc::clone(name), Arc::clone(&entry.inode))).collect()
+            let all = entries
+                .by_name
+                .iter()
+                .filter(|(_, entry)| entry.inode.is_directory());
+            all.map(|(name, entry)| (Arc::clone(name), Arc::clone(&entry.inode)))
+                .collect()
         };
-        let leads_there = |inode: &Arc<Inode>| Arc::ptr_eq(&super::path::cross_mounts(Arc::clone(inode)), child);
-        candidates.into_iter().find(|(_, inode)| leads_there(inode)).map(|(name, _)| name)
+        let leads_there =
+            |inode: &Arc<Inode>| Arc::ptr_eq(&super::path::cross_mounts(Arc::clone(inode)), child);
+        candidates
+            .into_iter()
+            .find(|(_, inode)| leads_there(inode))
+            .map(|(name, _)| name)
     }
 
     /// The first entry whose cookie is at least `from`; its own cookie field says where to go on.
@@ -176,6 +191,10 @@ impl Directory {
         let entries = self.entries.lock();
         let (cookie, name) = entries.by_cookie.range(from.max(FIRST_COOKIE)..).next()?;
         let entry = entries.by_name.get(name)?;
-        Some(Listed { name: Arc::clone(name), cookie: cookie + 1, inode: Arc::clone(&entry.inode) })
+        Some(Listed {
+            name: Arc::clone(name),
+            cookie: cookie + 1,
+            inode: Arc::clone(&entry.inode),
+        })
     }
 }

@@ -58,13 +58,18 @@ impl DeviceNumber {
     /// As `dev_t` in `struct stat` has it (makedev(3)).
     #[must_use]
     pub const fn encode(self) -> u64 {
-        (self.minor & 0xff) as u64 | ((self.major & 0xfff) as u64) << 8 | ((self.minor & !0xff) as u64) << 12
+        (self.minor & 0xff) as u64
+            | ((self.major & 0xfff) as u64) << 8
+            | ((self.minor & !0xff) as u64) << 12
     }
 
     /// From mknod's 32-bit argument.
     #[must_use]
     pub const fn decode(dev: u32) -> DeviceNumber {
-        DeviceNumber { major: dev >> 8 & 0xfff, minor: dev & 0xff | dev >> 12 & 0xfff00 }
+        DeviceNumber {
+            major: dev >> 8 & 0xfff,
+            minor: dev & 0xff | dev >> 12 & 0xfff00,
+        }
     }
 }
 
@@ -112,7 +117,15 @@ impl Metadata {
     #[must_use]
     pub const fn new(permissions: u32, uid: u32, gid: u32, now: u64) -> Metadata {
         let permissions = permissions & 0o7777;
-        Metadata { permissions, uid, gid, links: 1, accessed: now, modified: now, changed: now }
+        Metadata {
+            permissions,
+            uid,
+            gid,
+            links: 1,
+            accessed: now,
+            modified: now,
+            changed: now,
+        }
     }
 }
 
@@ -192,7 +205,11 @@ impl Inode {
         let permissions = metadata.permissions;
         if who.fsuid == 0 {
             let executable = self.is_directory() || permissions & 0o111 != 0;
-            return if want.contains(Want::EXECUTE) && !executable { Err(Errno::EACCES) } else { Ok(()) };
+            return if want.contains(Want::EXECUTE) && !executable {
+                Err(Errno::EACCES)
+            } else {
+                Ok(())
+            };
         }
         let granted = if who.fsuid == metadata.uid {
             permissions >> 6
@@ -201,12 +218,20 @@ impl Inode {
         } else {
             permissions
         };
-        if want.bits() & !granted == 0 { Ok(()) } else { Err(Errno::EACCES) }
+        if want.bits() & !granted == 0 {
+            Ok(())
+        } else {
+            Err(Errno::EACCES)
+        }
     }
 
     /// EPERM unless `who` owns it or is privileged.
     pub fn check_owner(&self, who: &Credentials) -> Result<()> {
-        if who.fsuid == 0 || who.fsuid == self.metadata().uid { Ok(()) } else { Err(Errno::EPERM) }
+        if who.fsuid == 0 || who.fsuid == self.metadata().uid {
+            Ok(())
+        } else {
+            Err(Errno::EPERM)
+        }
     }
 
     /// Its length in bytes, as `st_size` has it.

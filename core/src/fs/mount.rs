@@ -19,14 +19,27 @@ pub fn mount_standard(kernel: &'static Kernel) -> Result<()> {
 }
 
 /// Mounts `root` at `path`, an absolute path one level deep.
-fn mount_at(kernel: &'static Kernel, path: &str, root: Arc<Inode>, kind: &'static str) -> Result<()> {
+fn mount_at(
+    kernel: &'static Kernel,
+    path: &str,
+    root: Arc<Inode>,
+    kind: &'static str,
+) -> Result<()> {
     let who = Credentials::root();
-    let walker = Walker { who: &who, root: Arc::clone(kernel.names.root()), start: Arc::clone(kernel.names.root()) };
+    let walker = Walker {
+        who: &who,
+        root: Arc::clone(kernel.names.root()),
+        start: Arc::clone(kernel.names.root()),
+    };
     let found = walker.walk(path.as_bytes().to_vec(), Last::Follow)?;
     let covered = match &found.inode {
         Some(inode) => Arc::clone(inode),
         None => {
-            let maker = Maker { who: &who, permissions: 0o755, now: kernel.wall_clock() };
+            let maker = Maker {
+                who: &who,
+                permissions: 0o755,
+                now: kernel.wall_clock(),
+            };
             kernel.names.make_directory(&found, maker)?
         }
     };
@@ -38,22 +51,36 @@ fn device_tree(now: u64) -> Result<Arc<Inode>> {
     let id = FileSystemId(1);
     let root = directory(id, Weak::new(), 0o755, now);
     for (name, number, permissions) in DEVICES {
-        let device = Inode::new(id, Node::Device(number), Metadata::new(permissions, 0, 0, now));
+        let device = Inode::new(
+            id,
+            Node::Device(number),
+            Metadata::new(permissions, 0, 0, now),
+        );
         names(&root)?.insert(name.as_bytes(), Arc::new(device))?;
     }
     let shared = directory(id, Arc::downgrade(&root), 0o1777, now);
     names(&root)?.insert(b"shm", shared)?;
-    for (name, target) in
-        [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")]
-    {
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
         let link = Node::Symlink(target.as_bytes().into());
-        names(&root)?.insert(name.as_bytes(), Arc::new(Inode::new(id, link, Metadata::new(0o777, 0, 0, now))))?;
+        names(&root)?.insert(
+            name.as_bytes(),
+            Arc::new(Inode::new(id, link, Metadata::new(0o777, 0, 0, now))),
+        )?;
     }
     Ok(root)
 }
 
 fn directory(id: FileSystemId, parent: Weak<Inode>, permissions: u32, now: u64) -> Arc<Inode> {
-    let inode = Inode::new(id, Node::Directory(Directory::new(parent)), Metadata::new(permissions, 0, 0, now));
+    let inode = Inode::new(
+        id,
+        Node::Directory(Directory::new(parent)),
+        Metadata::new(permissions, 0, 0, now),
+    );
     inode.update(|it| it.links = 2);
     Arc::new(inode)
 }

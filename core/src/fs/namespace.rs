@@ -64,8 +64,16 @@ impl Namespace {
     #[must_use]
     pub fn new(now: u64) -> Namespace {
         let node = Node::Directory(Directory::new(Weak::new()));
-        let root = Arc::new(Inode::new(FileSystemId(0), node, Metadata::new(0o755, 0, 0, now)));
-        Namespace { root, changing: SpinLock::new(()), mounts: SpinLock::new(Vec::new()) }
+        let root = Arc::new(Inode::new(
+            FileSystemId(0),
+            node,
+            Metadata::new(0o755, 0, 0, now),
+        ));
+        Namespace {
+            root,
+            changing: SpinLock::new(()),
+            mounts: SpinLock::new(Vec::new()),
+        }
     }
 
     /// The root directory.
@@ -109,9 +117,20 @@ impl Namespace {
     /// Makes a symbolic link (symlink(2)). ENOENT: the text is empty.
     pub fn make_link(&self, at: &Found, text: Vec<u8>, maker: Maker<'_>) -> Result<Arc<Inode>> {
         if text.is_empty() || at.directory_wanted {
-            return Err(if at.inode.is_some() { Errno::EEXIST } else { Errno::ENOENT });
+            return Err(if at.inode.is_some() {
+                Errno::EEXIST
+            } else {
+                Errno::ENOENT
+            });
         }
-        self.create(at, Node::Symlink(text.into_boxed_slice()), Maker { permissions: 0o777, ..maker })
+        self.create(
+            at,
+            Node::Symlink(text.into_boxed_slice()),
+            Maker {
+                permissions: 0o777,
+                ..maker
+            },
+        )
     }
 
     /// Gives `inode` one more name (link(2)). EPERM: a directory. EXDEV, EEXIST, EMLINK.
@@ -145,7 +164,11 @@ impl Namespace {
     pub fn unlink(&self, at: &Found, directory: bool, who: &Credentials, now: u64) -> Result<()> {
         let inode = at.inode.as_ref().ok_or(Errno::ENOENT)?;
         if at.name.is_empty() {
-            return Err(if directory { Errno::EBUSY } else { Errno::EISDIR });
+            return Err(if directory {
+                Errno::EBUSY
+            } else {
+                Errno::EISDIR
+            });
         }
         let names = at.directory.directory()?;
         check_removal(&at.directory, inode, who)?;
@@ -156,9 +179,16 @@ impl Namespace {
             _ => {}
         }
         let changing = self.changing.lock();
-        if !names.lookup(&at.name).is_some_and(|there| Arc::ptr_eq(&there, inode)) {
+        if !names
+            .lookup(&at.name)
+            .is_some_and(|there| Arc::ptr_eq(&there, inode))
+        {
             // What is mounted there was found, or the name has changed hands meanwhile.
-            return Err(if inode.is_directory() { Errno::EBUSY } else { Errno::ENOENT });
+            return Err(if inode.is_directory() {
+                Errno::EBUSY
+            } else {
+                Errno::ENOENT
+            });
         }
         if directory {
             inode.directory()?.retire()?;
@@ -171,7 +201,14 @@ impl Namespace {
     }
 
     /// Renames (renameat2(2)). EXDEV, EINVAL (into itself), EEXIST, ENOTEMPTY, EISDIR, ENOTDIR, EBUSY.
-    pub fn rename(&self, from: &Found, to: &Found, kind: RenameKind, who: &Credentials, now: u64) -> Result<()> {
+    pub fn rename(
+        &self,
+        from: &Found,
+        to: &Found,
+        kind: RenameKind,
+        who: &Credentials,
+        now: u64,
+    ) -> Result<()> {
         let inode = from.inode.as_ref().ok_or(Errno::ENOENT)?;
         if from.name.is_empty() || to.name.is_empty() {
             return Err(Errno::EBUSY);
@@ -192,7 +229,9 @@ impl Namespace {
             (Some(_), RenameKind::Keep) => Err(Errno::EEXIST),
             (None, RenameKind::Exchange) => Err(Errno::ENOENT),
             (Some(target), _) if Arc::ptr_eq(target, inode) => Ok(None),
-            (Some(target), RenameKind::Exchange) => exchange(from, inode, to, target).map(|()| None),
+            (Some(target), RenameKind::Exchange) => {
+                exchange(from, inode, to, target).map(|()| None)
+            }
             (Some(target), RenameKind::Replace) => {
                 check_removal(&to.directory, target, who)?;
                 replace(from, inode, to, target, now)
@@ -209,22 +248,39 @@ impl Namespace {
     }
 
     /// Mounts the file system with root `root` on the directory `covered`. ENOTDIR, EBUSY.
-    pub fn mount(&self, covered: &Arc<Inode>, root: Arc<Inode>, path: String, kind: &'static str) -> Result<()> {
+    pub fn mount(
+        &self,
+        covered: &Arc<Inode>,
+        root: Arc<Inode>,
+        path: String,
+        kind: &'static str,
+    ) -> Result<()> {
         covered.directory()?.set_mounted(Some(Arc::clone(&root)))?;
-        let parent = covered.directory()?.parent().map_or_else(Weak::new, |parent| Arc::downgrade(&parent));
+        let parent = covered
+            .directory()?
+            .parent()
+            .map_or_else(Weak::new, |parent| Arc::downgrade(&parent));
         match &root.node {
             Node::Directory(directory) => directory.set_parent(parent),
             Node::Folder(folder) => folder.set_parent(parent),
             _ => return Err(Errno::ENOTDIR),
         }
-        self.mounts.lock().push(Mount { covered: Arc::clone(covered), root, path, kind });
+        self.mounts.lock().push(Mount {
+            covered: Arc::clone(covered),
+            root,
+            path,
+            kind,
+        });
         Ok(())
     }
 
     /// Takes away what has the root `root`. EINVAL: nothing has.
     pub fn unmount(&self, root: &Arc<Inode>) -> Result<()> {
         let mut mounts = self.mounts.lock();
-        let at = mounts.iter().rposition(|mount| Arc::ptr_eq(&mount.root, root)).ok_or(Errno::EINVAL)?;
+        let at = mounts
+            .iter()
+            .rposition(|mount| Arc::ptr_eq(&mount.root, root))
+            .ok_or(Errno::EINVAL)?;
         let mount = mounts.remove(at);
         drop(mounts);
         mount.covered.directory()?.set_mounted(None)
@@ -284,7 +340,9 @@ fn check_no_loop(inode: &Arc<Inode>, directory: &Arc<Inode>) -> Result<()> {
 
 /// Moves the name of `inode`; a directory's parent follows.
 fn move_name(from: &Found, inode: &Arc<Inode>, to: &Found) -> Result<()> {
-    to.directory.directory()?.insert(&to.name, Arc::clone(inode))?;
+    to.directory
+        .directory()?
+        .insert(&to.name, Arc::clone(inode))?;
     let old = from.directory.directory()?.remove(&from.name);
     adopt(from, inode, to);
     drop(old);
@@ -296,8 +354,10 @@ fn adopt(from: &Found, inode: &Arc<Inode>, to: &Found) {
         && !Arc::ptr_eq(&from.directory, &to.directory)
     {
         directory.set_parent(Arc::downgrade(&to.directory));
-        from.directory.update(|it| it.links = it.links.saturating_sub(1));
-        to.directory.update(|it| it.links = it.links.saturating_add(1));
+        from.directory
+            .update(|it| it.links = it.links.saturating_sub(1));
+        to.directory
+            .update(|it| it.links = it.links.saturating_add(1));
     }
 }
 
@@ -315,7 +375,10 @@ fn replace(
         (true, true) => target.directory()?.retire()?,
         (false, false) => {}
     }
-    let removed = to.directory.directory()?.replace(&to.name, Arc::clone(inode));
+    let removed = to
+        .directory
+        .directory()?
+        .replace(&to.name, Arc::clone(inode));
     let old = from.directory.directory()?.remove(&from.name);
     forget_name(&to.directory, target, now);
     adopt(from, inode, to);
@@ -326,10 +389,13 @@ fn replace(
 /// Exchanges two names. Neither may come to lie below itself.
 fn exchange(from: &Found, inode: &Arc<Inode>, to: &Found, target: &Arc<Inode>) -> Result<()> {
     check_no_loop(target, &from.directory)?;
-    to.directory.directory()?.replace(&to.name, Arc::clone(inode));
-    from.directory.directory()?.replace(&from.name, Arc::clone(target));
+    to.directory
+        .directory()?
+        .replace(&to.name, Arc::clone(inode));
+    from.directory
+        .directory()?
+        .replace(&from.name, Arc::clone(target));
     adopt(from, inode, to);
     adopt(to, target, from);
     Ok(())
 }
-

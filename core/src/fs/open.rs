@@ -48,8 +48,11 @@ pub fn open(kernel: &'static Kernel, request: &OpenRequest<'_>, path: Vec<u8>) -
     if request.flags & O_TMPFILE != 0 && request.flags & O_DIRECTORY == O_DIRECTORY {
         return Err(Errno::EOPNOTSUPP);
     }
-    let keep = request.flags & O_NOFOLLOW != 0 || request.flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL;
-    let found = request.walker.walk(path, if keep { Last::Keep } else { Last::Follow })?;
+    let keep =
+        request.flags & O_NOFOLLOW != 0 || request.flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL;
+    let found = request
+        .walker
+        .walk(path, if keep { Last::Keep } else { Last::Follow })?;
     if flags.contains(OpenFlags::PATH) {
         let inode = found.existing()?;
         check_directory(request, &inode)?;
@@ -74,26 +77,45 @@ pub fn open(kernel: &'static Kernel, request: &OpenRequest<'_>, path: Vec<u8>) -
 }
 
 fn check_directory(request: &OpenRequest<'_>, inode: &Inode) -> Result<()> {
-    if request.flags & O_DIRECTORY != 0 && !inode.is_directory() { Err(Errno::ENOTDIR) } else { Ok(()) }
+    if request.flags & O_DIRECTORY != 0 && !inode.is_directory() {
+        Err(Errno::ENOTDIR)
+    } else {
+        Ok(())
+    }
 }
 
 fn check_access(request: &OpenRequest<'_>, inode: &Inode, flags: OpenFlags) -> Result<()> {
     let mut want = Want::empty();
     want.set(Want::READ, flags.readable());
-    want.set(Want::WRITE, flags.writable() || request.flags & O_TRUNC != 0);
+    want.set(
+        Want::WRITE,
+        flags.writable() || request.flags & O_TRUNC != 0,
+    );
     inode.check(request.walker.who, want)
 }
 
 /// Makes the file that was not there; or takes the one that somebody else made meanwhile.
-fn create(kernel: &'static Kernel, request: &OpenRequest<'_>, found: &Found) -> Result<(Arc<Inode>, bool)> {
+fn create(
+    kernel: &'static Kernel,
+    request: &OpenRequest<'_>,
+    found: &Found,
+) -> Result<(Arc<Inode>, bool)> {
     if found.directory_wanted {
         return Err(Errno::EISDIR);
     }
-    let maker = Maker { who: request.walker.who, permissions: request.permissions, now: kernel.wall_clock() };
+    let maker = Maker {
+        who: request.walker.who,
+        permissions: request.permissions,
+        now: kernel.wall_clock(),
+    };
     let node = Node::Regular(MemoryObject::new(kernel.memory, 0));
     match kernel.names.create(found, node, maker) {
         Err(Errno::EEXIST) if request.flags & O_EXCL == 0 => {
-            let there = found.directory.directory()?.lookup(&found.name).ok_or(Errno::ENOENT)?;
+            let there = found
+                .directory
+                .directory()?
+                .lookup(&found.name)
+                .ok_or(Errno::ENOENT)?;
             Ok((there, false))
         }
         outcome => outcome.map(|inode| (inode, true)),
@@ -117,7 +139,9 @@ fn open_inode(
             Arc::new(RegularFile::new(Arc::clone(&inode), Arc::clone(memory)))
         }
         Node::Report(report) => Arc::new(ReportFile::new(report.generate()?, Arc::clone(&inode))),
-        Node::Device(number) => devices::open(kernel, *number, Arc::clone(&inode), request.session)?,
+        Node::Device(number) => {
+            devices::open(kernel, *number, Arc::clone(&inode), request.session)?
+        }
         Node::Fifo(_) => return Ok(Opened::Fifo(inode, flags)),
         Node::Socket | Node::Symlink(_) => return Err(Errno::ENXIO),
     };

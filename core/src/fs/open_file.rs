@@ -36,7 +36,9 @@ bitflags! {
 
 impl OpenFlags {
     /// What F_SETFL may change.
-    pub const CHANGEABLE: OpenFlags = OpenFlags::APPEND.union(OpenFlags::NONBLOCK).union(OpenFlags::DIRECT);
+    pub const CHANGEABLE: OpenFlags = OpenFlags::APPEND
+        .union(OpenFlags::NONBLOCK)
+        .union(OpenFlags::DIRECT);
 
     /// Whether the access mode allows reading.
     #[inline]
@@ -71,7 +73,11 @@ impl OpenFile {
     }
 
     /// Opens `file` by the name of `inode`. ENFILE.
-    pub fn named(file: Arc<dyn File>, flags: OpenFlags, inode: Option<Arc<Inode>>) -> Result<Arc<OpenFile>> {
+    pub fn named(
+        file: Arc<dyn File>,
+        flags: OpenFlags,
+        inode: Option<Arc<Inode>>,
+    ) -> Result<Arc<OpenFile>> {
         if live(Kind::OpenFile) >= OPEN_FILES_MAX {
             return Err(Errno::ENFILE);
         }
@@ -167,7 +173,11 @@ impl OpenFile {
         if !self.flags().readable() {
             return Err(Errno::EBADF);
         }
-        if self.seekable { self.file.try_read(sink, at) } else { Err(Errno::ESPIPE) }
+        if self.seekable {
+            self.file.try_read(sink, at)
+        } else {
+            Err(Errno::ESPIPE)
+        }
     }
 
     /// Writes at `at` (Linux: at the end with O_APPEND); the position stays. ESPIPE: positions mean nothing here.

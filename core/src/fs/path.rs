@@ -30,14 +30,22 @@ impl FsContext {
     #[must_use]
     pub fn new(root: Arc<Inode>) -> FsContext {
         let current = SpinLock::new(Arc::clone(&root));
-        FsContext { root: SpinLock::new(root), current, umask: AtomicU32::new(0o022) }
+        FsContext {
+            root: SpinLock::new(root),
+            current,
+            umask: AtomicU32::new(0o022),
+        }
     }
 
     /// A copy of its own (fork).
     #[must_use]
     pub fn fork(&self) -> FsContext {
         let umask = AtomicU32::new(self.umask());
-        FsContext { root: SpinLock::new(self.root()), current: SpinLock::new(self.current()), umask }
+        FsContext {
+            root: SpinLock::new(self.root()),
+            current: SpinLock::new(self.current()),
+            umask,
+        }
     }
 
     /// Where absolute paths begin.
@@ -129,11 +137,24 @@ impl Walker<'_> {
         if path.is_empty() {
             return Err(Errno::ENOENT);
         }
-        let mut way = Way { path, at: 0, links: 0 };
-        let mut here = if way.absolute() { Arc::clone(&self.root) } else { Arc::clone(&self.start) };
+        let mut way = Way {
+            path,
+            at: 0,
+            links: 0,
+        };
+        let mut here = if way.absolute() {
+            Arc::clone(&self.root)
+        } else {
+            Arc::clone(&self.start)
+        };
         loop {
             let Some(range) = way.next_name()? else {
-                return Ok(Found { inode: Some(Arc::clone(&here)), directory: here, name: Vec::new(), directory_wanted: true });
+                return Ok(Found {
+                    inode: Some(Arc::clone(&here)),
+                    directory: here,
+                    name: Vec::new(),
+                    directory_wanted: true,
+                });
             };
             here.check_search(self.who)?;
             match way.text(&range) {
@@ -155,7 +176,12 @@ impl Walker<'_> {
                 }
                 child if is_last => {
                     let name = copy(way.text(&range))?;
-                    return Ok(Found { directory: here, name, inode: child.map(cross_mounts), directory_wanted: slash });
+                    return Ok(Found {
+                        directory: here,
+                        name,
+                        inode: child.map(cross_mounts),
+                        directory_wanted: slash,
+                    });
                 }
                 Some(child) => here = cross_mounts(child),
                 None => return Err(Errno::ENOENT),
@@ -211,7 +237,10 @@ impl Way {
     /// Whether the last name has been read, and whether slashes follow it.
     fn ahead(&self) -> (bool, bool) {
         let rest = self.rest();
-        (rest.iter().all(|byte| *byte == b'/'), rest.first() == Some(&b'/'))
+        (
+            rest.iter().all(|byte| *byte == b'/'),
+            rest.first() == Some(&b'/'),
+        )
     }
 
     /// Goes on along a link's text, then what is left. True: the text is absolute. ELOOP, ENAMETOOLONG.
@@ -225,7 +254,8 @@ impl Way {
         if text.len() + rest.len() > PATH_MAX {
             return Err(Errno::ENAMETOOLONG);
         }
-        path.try_reserve_exact(text.len() + rest.len()).map_err(|_| Errno::ENOMEM)?;
+        path.try_reserve_exact(text.len() + rest.len())
+            .map_err(|_| Errno::ENOMEM)?;
         path.extend_from_slice(text);
         path.extend_from_slice(rest);
         (self.path, self.at) = (path, 0);
@@ -235,7 +265,8 @@ impl Way {
 
 fn copy(name: &[u8]) -> Result<Vec<u8>> {
     let mut copy = Vec::new();
-    copy.try_reserve_exact(name.len()).map_err(|_| Errno::ENOMEM)?;
+    copy.try_reserve_exact(name.len())
+        .map_err(|_| Errno::ENOMEM)?;
     copy.extend_from_slice(name);
     Ok(copy)
 }

@@ -73,10 +73,19 @@ impl DirectoryFile {
     fn dots(&self, cookie: u64) -> Option<Listed> {
         let (name, inode): (&[u8], _) = match cookie {
             0 => (b".", Arc::clone(&self.inode)),
-            1 => (b"..", self.inode.parent().unwrap_or_else(|| Arc::clone(&self.inode))),
+            1 => (
+                b"..",
+                self.inode
+                    .parent()
+                    .unwrap_or_else(|| Arc::clone(&self.inode)),
+            ),
             _ => return None,
         };
-        Some(Listed { name: Arc::from(name), cookie: cookie + 1, inode })
+        Some(Listed {
+            name: Arc::from(name),
+            cookie: cookie + 1,
+            inode,
+        })
     }
 }
 

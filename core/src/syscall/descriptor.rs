@@ -33,14 +33,17 @@ pub(super) fn close_range(call: &mut Call<'_>) -> Answer {
         let own = call.files().fork()?;
         call.task.files = own;
     }
-    call.files().close_range(first, last, flags & CLOSE_RANGE_CLOEXEC != 0);
+    call.files()
+        .close_range(first, last, flags & CLOSE_RANGE_CLOEXEC != 0);
     DONE
 }
 
 /// dup(2).
 pub(super) fn dup(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
-    let fd = call.files().insert(file, 0, call.descriptor_limit(), false)?;
+    let fd = call
+        .files()
+        .insert(file, 0, call.descriptor_limit(), false)?;
     Ok(Outcome::Done(fd as usize))
 }
 
@@ -50,7 +53,9 @@ pub(super) fn dup3(call: &mut Call<'_>) -> Answer {
     if from == to || flags & !O_CLOEXEC != 0 {
         return Err(Errno::EINVAL);
     }
-    let fd = call.files().replace(from, to, call.descriptor_limit(), flags & O_CLOEXEC != 0)?;
+    let fd = call
+        .files()
+        .replace(from, to, call.descriptor_limit(), flags & O_CLOEXEC != 0)?;
     Ok(Outcome::Done(fd as usize))
 }
 
@@ -70,12 +75,17 @@ pub(super) fn fcntl(call: &mut Call<'_>) -> Answer {
     let value = match call.uint::<1>() {
         command @ (F_DUPFD | F_DUPFD_CLOEXEC) => {
             let limit = call.descriptor_limit();
-            let least = usize::try_from(call.int::<2>()).ok().filter(|least| *least < limit).ok_or(Errno::EINVAL)?;
-            call.files().insert(file, least, limit, command == F_DUPFD_CLOEXEC)? as usize
+            let least = usize::try_from(call.int::<2>())
+                .ok()
+                .filter(|least| *least < limit)
+                .ok_or(Errno::EINVAL)?;
+            call.files()
+                .insert(file, least, limit, command == F_DUPFD_CLOEXEC)? as usize
         }
         F_GETFD => usize::from(call.files().close_on_exec(fd)?),
         F_SETFD => {
-            call.files().set_close_on_exec(fd, call.arg::<2>() & 1 != 0)?;
+            call.files()
+                .set_close_on_exec(fd, call.arg::<2>() & 1 != 0)?;
             0
         }
         F_GETFL => (file.flags().bits() | if file.seekable() { O_LARGEFILE } else { 0 }) as usize,
@@ -148,7 +158,10 @@ pub(super) fn lseek(call: &mut Call<'_>) -> Answer {
 
 /// EINVAL: before the beginning. EOVERFLOW: beyond what an offset can say.
 fn moved(from: u64, by: i64) -> Result<u64> {
-    let to = i64::try_from(from).ok().and_then(|from| from.checked_add(by)).ok_or(Errno::EOVERFLOW)?;
+    let to = i64::try_from(from)
+        .ok()
+        .and_then(|from| from.checked_add(by))
+        .ok_or(Errno::EOVERFLOW)?;
     u64::try_from(to).map_err(|_| Errno::EINVAL)
 }
 

@@ -72,7 +72,9 @@ type Handler = fn(&mut Call<'_>) -> Answer;
 pub fn dispatch(kernel: &'static Kernel, task: &mut Task) -> Answer {
     let number = task.context.regs.x[8];
     task.restart.x0 = task.context.regs.x[0];
-    let Some(entry) = table::entry(number) else { return Err(Errno::ENOSYS) };
+    let Some(entry) = table::entry(number) else {
+        return Err(Errno::ENOSYS);
+    };
     if entry.allocates {
         kernel.admit()?;
     }
@@ -152,7 +154,10 @@ impl Call<'_> {
 
     /// Makes the caller wait in `future`, whose result becomes the call's.
     #[inline]
-    pub fn wait<F: Future<Output = Result<usize>> + Send + 'static>(&mut self, future: F) -> Answer {
+    pub fn wait<F: Future<Output = Result<usize>> + Send + 'static>(
+        &mut self,
+        future: F,
+    ) -> Answer {
         self.task.wait_in(future);
         Ok(Outcome::Waiting)
     }

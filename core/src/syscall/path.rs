@@ -41,10 +41,16 @@ impl Call<'_> {
             fs.current()
         } else {
             let file = self.files().get(at)?;
-            let inode = file.inode().filter(|inode| path.is_empty() || inode.is_directory());
+            let inode = file
+                .inode()
+                .filter(|inode| path.is_empty() || inode.is_directory());
             Arc::clone(inode.ok_or(Errno::ENOTDIR)?)
         };
-        Ok(Walker { who, root: fs.root(), start })
+        Ok(Walker {
+            who,
+            root: fs.root(),
+            start,
+        })
     }
 
     /// The inode that descriptor argument `D` and path argument `P` name.
@@ -58,7 +64,8 @@ impl Call<'_> {
     fn place<const D: usize, const P: usize>(&self) -> Result<Found> {
         let path = self.path::<P>()?;
         let who = self.process().credentials();
-        self.walker(self.int::<D>(), &path, &who)?.walk(path, Last::Keep)
+        self.walker(self.int::<D>(), &path, &who)?
+            .walk(path, Last::Keep)
     }
 
     /// The permission bits of a new file: `mode` less the umask.
@@ -69,7 +76,11 @@ impl Call<'_> {
 }
 
 fn last(flags: u32) -> Last {
-    if flags & AT_SYMLINK_NOFOLLOW != 0 { Last::Keep } else { Last::Follow }
+    if flags & AT_SYMLINK_NOFOLLOW != 0 {
+        Last::Keep
+    } else {
+        Last::Follow
+    }
 }
 
 /// openat(2).
@@ -90,27 +101,42 @@ pub(super) fn openat(call: &mut Call<'_>) -> Answer {
 }
 
 fn install(call: &mut Call<'_>, file: Arc<OpenFile>, close_on_exec: bool) -> Answer {
-    let fd = call.files().insert(file, 0, call.descriptor_limit(), close_on_exec)?;
+    let fd = call
+        .files()
+        .insert(file, 0, call.descriptor_limit(), close_on_exec)?;
     Ok(Outcome::Done(fd as usize))
 }
 
 /// Opens a FIFO: at once if its other end is open, or need not be; else waits for it.
-fn open_fifo(call: &mut Call<'_>, inode: Arc<Inode>, flags: OpenFlags, close_on_exec: bool) -> Answer {
-    let Node::Fifo(fifo) = &inode.node else { return Err(Errno::ENXIO) };
+fn open_fifo(
+    call: &mut Call<'_>,
+    inode: Arc<Inode>,
+    flags: OpenFlags,
+    close_on_exec: bool,
+) -> Answer {
+    let Node::Fifo(fifo) = &inode.node else {
+        return Err(Errno::ENXIO);
+    };
     let access = match (flags.readable(), flags.writable()) {
         (true, true) => fifo::Access::Both,
         (_, true) => fifo::Access::Write,
         _ => fifo::Access::Read,
     };
     match fifo.open(access, flags.contains(OpenFlags::NONBLOCK))? {
-        Opening::Done(end) => install(call, OpenFile::named(end, flags, Some(inode))?, close_on_exec),
+        Opening::Done(end) => install(
+            call,
+            OpenFile::named(end, flags, Some(inode))?,
+            close_on_exec,
+        ),
         waiting => {
             let (thread, files) = (Arc::clone(call.thread()), Arc::clone(call.files()));
             let limit = call.descriptor_limit();
             call.wait(async move {
                 let end = waiting.complete(&thread).await.map_err(restartable)?;
                 let file = OpenFile::named(end, flags, Some(inode))?;
-                files.insert(file, 0, limit, close_on_exec).map(|fd| fd as usize)
+                files
+                    .insert(file, 0, limit, close_on_exec)
+                    .map(|fd| fd as usize)
             })
         }
     }
@@ -121,7 +147,11 @@ pub(super) fn mkdirat(call: &mut Call<'_>) -> Answer {
     let at = call.place::<0, 1>()?;
     let who = call.process().credentials();
     let permissions = call.masked(call.uint::<2>())? & 0o1777;
-    let maker = Maker { who: &who, permissions, now: call.kernel.wall_clock() };
+    let maker = Maker {
+        who: &who,
+        permissions,
+        now: call.kernel.wall_clock(),
+    };
     call.kernel.names.make_directory(&at, maker)?;
     DONE
 }
@@ -142,7 +172,11 @@ pub(super) fn mknodat(call: &mut Call<'_>) -> Answer {
     if at.directory_wanted && at.inode.is_none() {
         return Err(Errno::ENOENT);
     }
-    let maker = Maker { who: &who, permissions: call.masked(mode)?, now: call.kernel.wall_clock() };
+    let maker = Maker {
+        who: &who,
+        permissions: call.masked(mode)?,
+        now: call.kernel.wall_clock(),
+    };
     call.kernel.names.create(&at, node, maker)?;
     DONE
 }
@@ -152,7 +186,11 @@ pub(super) fn symlinkat(call: &mut Call<'_>) -> Answer {
     let text = call.path::<0>()?;
     let at = call.place::<1, 2>()?;
     let who = call.process().credentials();
-    let maker = Maker { who: &who, permissions: 0o777, now: call.kernel.wall_clock() };
+    let maker = Maker {
+        who: &who,
+        permissions: 0o777,
+        now: call.kernel.wall_clock(),
+    };
     call.kernel.names.make_link(&at, text, maker)?;
     DONE
 }
@@ -163,10 +201,16 @@ pub(super) fn linkat(call: &mut Call<'_>) -> Answer {
     if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let inode = call.inode::<0, 1>(if flags & AT_SYMLINK_FOLLOW != 0 { Last::Follow } else { Last::Keep })?;
+    let inode = call.inode::<0, 1>(if flags & AT_SYMLINK_FOLLOW != 0 {
+        Last::Follow
+    } else {
+        Last::Keep
+    })?;
     let at = call.place::<2, 3>()?;
     let who = call.process().credentials();
-    call.kernel.names.link(&inode, &at, &who, call.kernel.wall_clock())?;
+    call.kernel
+        .names
+        .link(&inode, &at, &who, call.kernel.wall_clock())?;
     DONE
 }
 
@@ -178,11 +222,22 @@ pub(super) fn unlinkat(call: &mut Call<'_>) -> Answer {
     }
     let path = call.path::<1>()?;
     if flags & AT_REMOVEDIR != 0 && path.ends_with(b"/.") || path == b"." {
-        return Err(if flags & AT_REMOVEDIR != 0 { Errno::EINVAL } else { Errno::EISDIR });
+        return Err(if flags & AT_REMOVEDIR != 0 {
+            Errno::EINVAL
+        } else {
+            Errno::EISDIR
+        });
     }
     let who = call.process().credentials();
-    let at = call.walker(call.int::<0>(), &path, &who)?.walk(path, Last::Keep)?;
-    call.kernel.names.unlink(&at, flags & AT_REMOVEDIR != 0, &who, call.kernel.wall_clock())?;
+    let at = call
+        .walker(call.int::<0>(), &path, &who)?
+        .walk(path, Last::Keep)?;
+    call.kernel.names.unlink(
+        &at,
+        flags & AT_REMOVEDIR != 0,
+        &who,
+        call.kernel.wall_clock(),
+    )?;
     DONE
 }
 
@@ -206,13 +261,18 @@ fn rename(call: &mut Call<'_>, kind: RenameKind) -> Answer {
     let from = call.place::<0, 1>()?;
     let to = call.place::<2, 3>()?;
     let who = call.process().credentials();
-    call.kernel.names.rename(&from, &to, kind, &who, call.kernel.wall_clock())?;
+    call.kernel
+        .names
+        .rename(&from, &to, kind, &who, call.kernel.wall_clock())?;
     DONE
 }
 
 /// readlinkat(2).
 pub(super) fn readlinkat(call: &mut Call<'_>) -> Answer {
-    let room = usize::try_from(call.int::<3>()).ok().filter(|room| *room > 0).ok_or(Errno::EINVAL)?;
+    let room = usize::try_from(call.int::<3>())
+        .ok()
+        .filter(|room| *room > 0)
+        .ok_or(Errno::EINVAL)?;
     let path = call.path::<1>()?;
     let inode = if path.is_empty() {
         let file = call.file::<0>()?;
@@ -248,7 +308,11 @@ fn access(call: &Call<'_>, flags: u32) -> Answer {
     }
     let path = call.path::<1>()?;
     let walker = call.walker(call.int::<0>(), &path, &who)?;
-    let inode = if path.is_empty() && flags & AT_EMPTY_PATH != 0 { walker.start } else { walker.find(path, last(flags))? };
+    let inode = if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
+        walker.start
+    } else {
+        walker.find(path, last(flags))?
+    };
     inode.check(&who, want)?;
     DONE
 }
@@ -270,7 +334,8 @@ pub(super) fn newfstatat(call: &mut Call<'_>) -> Answer {
 /// statx(2): everything but the time of birth is always given.
 pub(super) fn statx(call: &mut Call<'_>) -> Answer {
     let stat = stat_at(call, call.uint::<2>() & !0x6000)?;
-    call.space().write_user(call.addr::<4>(), &Statx::from(stat))?;
+    call.space()
+        .write_user(call.addr::<4>(), &Statx::from(stat))?;
     DONE
 }
 
@@ -279,7 +344,11 @@ fn stat_at(call: &Call<'_>, flags: u32) -> Result<Stat> {
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT) != 0 {
         return Err(Errno::EINVAL);
     }
-    let path = if call.arg::<1>() == 0 && flags & AT_EMPTY_PATH != 0 { Vec::new() } else { call.path::<1>()? };
+    let path = if call.arg::<1>() == 0 && flags & AT_EMPTY_PATH != 0 {
+        Vec::new()
+    } else {
+        call.path::<1>()?
+    };
     if path.is_empty() && flags & AT_EMPTY_PATH != 0 && call.int::<0>() != AT_FDCWD {
         return Ok(Stat::of_file(&*call.file::<0>()?));
     }
@@ -313,7 +382,12 @@ fn change_mode(call: &Call<'_>, inode: &Inode, mode: u32) -> Answer {
 /// fchown(2).
 pub(super) fn fchown(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
-    change_owner(call, file.inode().ok_or(Errno::EINVAL)?, call.uint::<1>(), call.uint::<2>())
+    change_owner(
+        call,
+        file.inode().ok_or(Errno::EINVAL)?,
+        call.uint::<1>(),
+        call.uint::<2>(),
+    )
 }
 
 /// fchownat(2).
@@ -360,7 +434,12 @@ pub(super) fn utimensat(call: &mut Call<'_>) -> Answer {
     };
     let now = call.kernel.wall_clock();
     let asked: [TimeSpec; 2] = match call.addr::<2>() {
-        UserAddr(0) => [TimeSpec { seconds: 0, nanos: UTIME_NOW }; 2],
+        UserAddr(0) => {
+            [TimeSpec {
+                seconds: 0,
+                nanos: UTIME_NOW,
+            }; 2]
+        }
         at => call.space().read_user(at)?,
     };
     let who = call.process().credentials();
@@ -375,7 +454,10 @@ pub(super) fn utimensat(call: &mut Call<'_>) -> Answer {
     };
     let before = inode.metadata();
     let [accessed, modified] = asked;
-    let (accessed, modified) = (pick(accessed, before.accessed)?, pick(modified, before.modified)?);
+    let (accessed, modified) = (
+        pick(accessed, before.accessed)?,
+        pick(modified, before.modified)?,
+    );
     inode.update(|it| (it.accessed, it.modified, it.changed) = (accessed, modified, now));
     DONE
 }
@@ -385,7 +467,9 @@ pub(super) fn truncate(call: &mut Call<'_>) -> Answer {
     let length = u64::try_from(call.arg::<1>() as i64).map_err(|_| Errno::EINVAL)?;
     let path = call.path::<0>()?;
     let who = call.process().credentials();
-    let inode = call.walker(AT_FDCWD, &path, &who)?.find(path, Last::Follow)?;
+    let inode = call
+        .walker(AT_FDCWD, &path, &who)?
+        .find(path, Last::Follow)?;
     inode.check(&who, Want::WRITE)?;
     match &inode.node {
         Node::Regular(memory) => memory.set_size(length)?,
@@ -399,7 +483,9 @@ pub(super) fn truncate(call: &mut Call<'_>) -> Answer {
 pub(super) fn chdir(call: &mut Call<'_>) -> Answer {
     let path = call.path::<0>()?;
     let who = call.process().credentials();
-    let inode = call.walker(AT_FDCWD, &path, &who)?.find(path, Last::Follow)?;
+    let inode = call
+        .walker(AT_FDCWD, &path, &who)?
+        .find(path, Last::Follow)?;
     enter(call, inode)
 }
 
@@ -422,7 +508,9 @@ fn enter(call: &Call<'_>, inode: Arc<Inode>) -> Answer {
 pub(super) fn chroot(call: &mut Call<'_>) -> Answer {
     let path = call.path::<0>()?;
     let who = call.process().credentials();
-    let inode = call.walker(AT_FDCWD, &path, &who)?.find(path, Last::Follow)?;
+    let inode = call
+        .walker(AT_FDCWD, &path, &who)?
+        .find(path, Last::Follow)?;
     if !inode.is_directory() {
         return Err(Errno::ENOTDIR);
     }
@@ -467,14 +555,17 @@ pub(super) fn getdents64(call: &mut Call<'_>) -> Answer {
             break;
         }
         let mut record = Vec::new();
-        record.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+        record
+            .try_reserve_exact(length)
+            .map_err(|_| Errno::ENOMEM)?;
         record.extend_from_slice(&entry.inode.number.to_le_bytes());
         record.extend_from_slice(&entry.cookie.to_le_bytes());
         record.extend_from_slice(&(length as u16).to_le_bytes());
         record.push((entry.inode.type_bits() >> 12) as u8);
         record.extend_from_slice(&entry.name);
         record.resize(length, 0);
-        call.space().write_bytes(UserAddr(call.addr::<1>().0.wrapping_add(done)), &record)?;
+        call.space()
+            .write_bytes(UserAddr(call.addr::<1>().0.wrapping_add(done)), &record)?;
         done += length;
         cookie = entry.cookie;
     }
@@ -486,7 +577,8 @@ pub(super) fn getdents64(call: &mut Call<'_>) -> Answer {
 pub(super) fn statfs(call: &mut Call<'_>) -> Answer {
     let path = call.path::<0>()?;
     let who = call.process().credentials();
-    call.walker(AT_FDCWD, &path, &who)?.find(path, Last::Follow)?;
+    call.walker(AT_FDCWD, &path, &who)?
+        .find(path, Last::Follow)?;
     report_statfs(call)
 }
 
@@ -500,8 +592,27 @@ pub(super) fn fstatfs(call: &mut Call<'_>) -> Answer {
 fn report_statfs(call: &Call<'_>) -> Answer {
     const RAMFS_MAGIC: u64 = 0x8584_58f6;
     const BLOCK: u64 = 4096;
-    let (total, free) = (call.kernel.memory.frames.total() as u64, call.kernel.memory.frames.free() as u64);
-    let words = [RAMFS_MAGIC, BLOCK, total, free, free, 0, 0, 0, path::NAME_MAX as u64, BLOCK, 0, 0, 0, 0, 0];
+    let (total, free) = (
+        call.kernel.memory.frames.total() as u64,
+        call.kernel.memory.frames.free() as u64,
+    );
+    let words = [
+        RAMFS_MAGIC,
+        BLOCK,
+        total,
+        free,
+        free,
+        0,
+        0,
+        0,
+        path::NAME_MAX as u64,
+        BLOCK,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
     call.space().write_user(call.addr::<1>(), &words)?;
     DONE
 }

@@ -2,7 +2,9 @@
 
 use halyard_abi::nr;
 
-use super::{Handler, credentials, descriptor, info, path, process, schedule, signal, time, transfer};
+use super::{
+    Handler, credentials, descriptor, info, path, process, schedule, signal, time, transfer,
+};
 
 /// One system call.
 #[derive(Clone, Copy)]
@@ -17,12 +19,18 @@ const LEN: usize = 460;
 
 /// A call that only reads, frees, or uses memory set aside before.
 const fn lean(handler: Handler) -> Entry {
-    Entry { handler, allocates: false }
+    Entry {
+        handler,
+        allocates: false,
+    }
 }
 
 /// A call that may allocate.
 const fn grows(handler: Handler) -> Entry {
-    Entry { handler, allocates: true }
+    Entry {
+        handler,
+        allocates: true,
+    }
 }
 
 /// The call of that number.
@@ -63,8 +71,14 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::SCHED_GETSCHEDULER, lean(schedule::sched_getscheduler)),
     (nr::SCHED_SETPARAM, lean(schedule::sched_setparam)),
     (nr::SCHED_GETPARAM, lean(schedule::sched_getparam)),
-    (nr::SCHED_GET_PRIORITY_MAX, lean(schedule::sched_get_priority_max)),
-    (nr::SCHED_GET_PRIORITY_MIN, lean(schedule::sched_get_priority_min)),
+    (
+        nr::SCHED_GET_PRIORITY_MAX,
+        lean(schedule::sched_get_priority_max),
+    ),
+    (
+        nr::SCHED_GET_PRIORITY_MIN,
+        lean(schedule::sched_get_priority_min),
+    ),
     (nr::SCHED_GETAFFINITY, lean(schedule::sched_getaffinity)),
     (nr::SCHED_SETAFFINITY, lean(schedule::sched_setaffinity)),
     (nr::GETCPU, lean(info::getcpu)),
@@ -168,7 +182,10 @@ const fn build(calls: &[(usize, Entry)]) -> [Option<Entry>; LEN] {
     let mut at = 0;
     while at < calls.len() {
         let (number, entry) = calls[at];
-        assert!(table[number].is_none(), "a number stands twice in the table");
+        assert!(
+            table[number].is_none(),
+            "a number stands twice in the table"
+        );
         table[number] = Some(entry);
         at += 1;
     }

@@ -65,7 +65,11 @@ pub fn ioctl(call: &mut Call<'_>, tty: &Arc<Tty>, request: u32) -> Answer {
 
 /// ENOTTY unless `tty` is the caller's controlling terminal.
 fn check_controlling(call: &Call<'_>, tty: &Tty) -> Result<()> {
-    if tty.session() != 0 && tty.session() == call.process().session() { Ok(()) } else { Err(Errno::ENOTTY) }
+    if tty.session() != 0 && tty.session() == call.process().session() {
+        Ok(())
+    } else {
+        Err(Errno::ENOTTY)
+    }
 }
 
 /// EPERM: the caller leads no session, or the terminal controls another one.
@@ -106,7 +110,11 @@ fn set_foreground(call: &Call<'_>, tty: &Tty) -> Result<()> {
     let session = call.process().session();
     let members = call.kernel.processes.group(group);
     if !members.iter().any(|member| member.session() == session) {
-        return Err(if members.is_empty() { Errno::ESRCH } else { Errno::EPERM });
+        return Err(if members.is_empty() {
+            Errno::ESRCH
+        } else {
+            Errno::EPERM
+        });
     }
     tty.set_foreground(group);
     Ok(())

@@ -24,7 +24,10 @@ pub struct Echo {
 
 impl Default for Echo {
     fn default() -> Self {
-        Echo { bytes: [0; 64], used: 0 }
+        Echo {
+            bytes: [0; 64],
+            used: 0,
+        }
     }
 }
 
@@ -73,7 +76,14 @@ impl Line {
     /// Nothing typed yet.
     #[must_use]
     pub fn new() -> Line {
-        Line { termios: Termios::default(), text: [0; ROOM], used: 0, complete: 0, ends: false, literal: false }
+        Line {
+            termios: Termios::default(),
+            text: [0; ROOM],
+            used: 0,
+            complete: 0,
+            ends: false,
+            literal: false,
+        }
     }
 
     fn canonical(&self) -> bool {
@@ -98,7 +108,11 @@ impl Line {
     /// How many bytes can be read.
     #[must_use]
     pub fn available(&self) -> usize {
-        if self.canonical() { self.complete } else { self.used }
+        if self.canonical() {
+            self.complete
+        } else {
+            self.used
+        }
     }
 
     /// Whether a read would not wait.
@@ -113,7 +127,9 @@ impl Line {
     /// Reads into `into`: in canonical mode at most a line. None: nothing yet. VTIME is taken as 0: a raw read with VMIN 0
     /// returns at once.
     pub fn read(&mut self, into: &mut [u8]) -> Option<usize> {
-        if !self.ready() || (!self.canonical() && self.used < self.termios.minimum().min(into.len())) {
+        if !self.ready()
+            || (!self.canonical() && self.used < self.termios.minimum().min(into.len()))
+        {
             return None;
         }
         let limit = self.available().min(into.len());
@@ -122,7 +138,8 @@ impl Line {
             Some(newline) if self.canonical() => newline + 1,
             _ => limit,
         };
-        into.get_mut(..count)?.copy_from_slice(self.text.get(..count)?);
+        into.get_mut(..count)?
+            .copy_from_slice(self.text.get(..count)?);
         self.text.copy_within(count..self.used, 0);
         self.used -= count;
         self.complete = self.complete.saturating_sub(count);
@@ -134,13 +151,19 @@ impl Line {
 
     /// One byte has been typed.
     pub fn type_byte(&mut self, byte: u8) -> Typed {
-        let mut typed = Typed { echo: Echo::default(), signal: None, ready: false };
+        let mut typed = Typed {
+            echo: Echo::default(),
+            signal: None,
+            ready: false,
+        };
         let local = self.termios.local();
         if core::mem::take(&mut self.literal) {
             self.append(byte, &mut typed);
             return typed;
         }
-        let Some(byte) = self.translate(byte) else { return typed };
+        let Some(byte) = self.translate(byte) else {
+            return typed;
+        };
         if local.contains(Local::ISIG)
             && let Some(signal) = self.signal_of(byte)
         {
@@ -168,8 +191,15 @@ impl Line {
     }
 
     fn signal_of(&self, byte: u8) -> Option<Signal> {
-        let signals = [(cc::VINTR, Signal::INT), (cc::VQUIT, Signal::QUIT), (cc::VSUSP, Signal::TSTP)];
-        signals.into_iter().find(|(place, _)| self.termios.is(*place, byte)).map(|(_, signal)| signal)
+        let signals = [
+            (cc::VINTR, Signal::INT),
+            (cc::VQUIT, Signal::QUIT),
+            (cc::VSUSP, Signal::TSTP),
+        ];
+        signals
+            .into_iter()
+            .find(|(place, _)| self.termios.is(*place, byte))
+            .map(|(_, signal)| signal)
     }
 
     /// Editing characters of canonical mode. False: it is none.
@@ -205,14 +235,25 @@ impl Line {
         if !local.contains(Local::ECHO) {
             return;
         }
-        let shown = self.text.get(self.used).map_or(1, |byte| if is_control(*byte) { 2 } else { 1 });
+        let shown = self
+            .text
+            .get(self.used)
+            .map_or(1, |byte| if is_control(*byte) { 2 } else { 1 });
         for _ in 0..shown {
-            echo.push(if local.contains(Local::ECHOE) { b"\x08 \x08" } else { b"\x08" });
+            echo.push(if local.contains(Local::ECHOE) {
+                b"\x08 \x08"
+            } else {
+                b"\x08"
+            });
         }
     }
 
     fn last_typed(&self) -> Option<u8> {
-        if self.used > self.complete { self.text.get(self.used - 1).copied() } else { None }
+        if self.used > self.complete {
+            self.text.get(self.used - 1).copied()
+        } else {
+            None
+        }
     }
 
     fn erase_word(&mut self, echo: &mut Echo) {
@@ -227,7 +268,11 @@ impl Line {
     /// Adds `byte` to what is being typed; a newline completes the line. A full line takes only its end.
     fn append(&mut self, byte: u8, typed: &mut Typed) {
         let ends_line = byte == b'\n' || self.termios.is(cc::VEOL, byte);
-        let room = if ends_line || !self.canonical() { ROOM } else { ROOM - 1 };
+        let room = if ends_line || !self.canonical() {
+            ROOM
+        } else {
+            ROOM - 1
+        };
         if self.used >= room {
             typed.echo.push(b"\x07");
             return;
@@ -249,7 +294,11 @@ impl Line {
         let local = self.termios.local();
         if byte == b'\n' {
             if local.intersects(Local::ECHO | Local::ECHONL) {
-                echo.push(if self.termios.adds_returns() { b"\r\n" } else { b"\n" });
+                echo.push(if self.termios.adds_returns() {
+                    b"\r\n"
+                } else {
+                    b"\n"
+                });
             }
         } else if local.contains(Local::ECHO) {
             if is_control(byte) && local.contains(Local::ECHOCTL) && byte != b'\t' {

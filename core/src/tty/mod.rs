@@ -129,7 +129,10 @@ impl Tty {
             if count == 0 {
                 return;
             }
-            chunk.iter().take(count).for_each(|byte| self.typed(kernel, *byte));
+            chunk
+                .iter()
+                .take(count)
+                .for_each(|byte| self.typed(kernel, *byte));
         }
     }
 
@@ -145,7 +148,11 @@ impl Tty {
     /// One byte has been typed.
     fn typed(&self, kernel: &'static Kernel, byte: u8) {
         let mut line = self.line.lock();
-        let Typed { echo, signal, ready } = line.type_byte(byte);
+        let Typed {
+            echo,
+            signal,
+            ready,
+        } = line.type_byte(byte);
         drop(line);
         if !echo.is_empty() {
             self.machine.console_write(echo.as_slice());
@@ -183,13 +190,18 @@ impl Tty {
         let mut whole = [0u8; CHUNK * 2];
         let mut used = 0;
         for byte in text {
-            let pair: &[u8] = if *byte == b'\n' { b"\r\n" } else { core::slice::from_ref(byte) };
+            let pair: &[u8] = if *byte == b'\n' {
+                b"\r\n"
+            } else {
+                core::slice::from_ref(byte)
+            };
             if let Some(room) = whole.get_mut(used..used + pair.len()) {
                 room.copy_from_slice(pair);
                 used += pair.len();
             }
         }
-        self.machine.console_write(whole.get(..used).unwrap_or_default());
+        self.machine
+            .console_write(whole.get(..used).unwrap_or_default());
     }
 }
 
@@ -216,7 +228,12 @@ impl File for TtyFile {
         let mut chunk = [0u8; CHUNK];
         let wanted = sink.remaining().min(CHUNK);
         sink.prepare(wanted)?;
-        let count = self.tty.line.lock().read(chunk.get_mut(..wanted).unwrap_or_default()).ok_or(Errno::EAGAIN)?;
+        let count = self
+            .tty
+            .line
+            .lock()
+            .read(chunk.get_mut(..wanted).unwrap_or_default())
+            .ok_or(Errno::EAGAIN)?;
         sink.put(chunk.get(..count).unwrap_or_default())?;
         Ok(count)
     }
@@ -227,7 +244,10 @@ impl File for TtyFile {
 
     fn poll(&self) -> Readiness {
         let mut ready = Readiness::OUT | Readiness::WRNORM;
-        ready.set(Readiness::IN | Readiness::RDNORM, self.tty.line.lock().ready());
+        ready.set(
+            Readiness::IN | Readiness::RDNORM,
+            self.tty.line.lock().ready(),
+        );
         ready
     }
 

@@ -152,6 +152,8 @@ impl Termios {
     /// How many bytes a raw read waits for.
     #[must_use]
     pub fn minimum(&self) -> usize {
-        self.c_cc.get(cc::VMIN).map_or(1, |minimum| usize::from(*minimum))
+        self.c_cc
+            .get(cc::VMIN)
+            .map_or(1, |minimum| usize::from(*minimum))
     }
 }

@@ -1,17 +1,13 @@
 //! /proc: directories and files whose contents are made up when they are asked for (proc(5)).
 
-
-
-
-
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use super::directory::Listed;
 use super::file::File;
 use super::inode::Inode;
-use crate::io::Sink;
 use crate::Result;
+use crate::io::Sink;
 
 /// A directory whose names are made up.
 pub trait Folder: Send + Sync {
@@ -64,7 +60,10 @@ impl ReportFile {
 
 impl File for ReportFile {
     fn try_read(&self, sink: &mut dyn Sink, at: u64) -> Result<usize> {
-        let left = usize::try_from(at).ok().and_then(|at| self.text.get(at..)).unwrap_or_default();
+        let left = usize::try_from(at)
+            .ok()
+            .and_then(|at| self.text.get(at..))
+            .unwrap_or_default();
         let piece = left.get(..sink.remaining()).unwrap_or(left);
         sink.put(piece)?;
         Ok(piece.len())
