@@ -1,6 +1,7 @@
 //! QEMU as a rig, and the command line that makes a machine of a board.
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -13,13 +14,15 @@ use crate::rig::{Boot, Rig, RigError};
 pub const PROGRAM: &str = "qemu-system-aarch64";
 
 /// Where the first serial line goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Serial {
     /// Standard input and output, nothing else.
     #[default]
     Stdio,
     /// The terminal, with QEMU's monitor behind `^A c` and `^A x` to quit.
     Terminal,
+    /// A file that it is written to; nothing can be typed.
+    File(PathBuf),
 }
 
 /// How to differ from what the board's entry says.
@@ -49,9 +52,15 @@ pub fn command(board: &QemuBoard, boot: &Boot, options: &Options) -> Command {
     command.args(["-m", options.memory.as_deref().unwrap_or(&board.memory)]);
     command.args(&board.args);
     command.args(["-display", "none", "-no-reboot"]);
-    match options.serial {
+    match &options.serial {
         Serial::Stdio => command.args(["-monitor", "none", "-serial", "stdio"]),
         Serial::Terminal => command.args(["-serial", "mon:stdio"]),
+        Serial::File(path) => command.args([
+            "-monitor",
+            "none",
+            "-serial",
+            &format!("file:{}", path.display()),
+        ]),
     };
     if board.exit == ExitMethod::Semihosting {
         command.args(["-semihosting-config", "enable=on,target=native"]);

@@ -35,7 +35,7 @@ pub(crate) fn verb(
     )?;
     let board = qemu_board(workspace, &args.build.board)?;
     let products = build::build(workspace, ui, consent, &args.build)?;
-    let boot = boot(&products, board, args);
+    let boot = boot(&products, board, &args.words, &args.init);
     let on_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let options = Options {
         cpus: args.smp,
@@ -76,21 +76,26 @@ pub(crate) fn qemu_board<'a>(workspace: &'a Workspace, name: &str) -> Result<&'a
 }
 
 /// What is booted: quietly where init was given something to do.
-pub(crate) fn boot(products: &Products, board: &QemuBoard, args: &RunArgs) -> Boot {
+pub(crate) fn boot(
+    products: &Products,
+    board: &QemuBoard,
+    words: &[String],
+    init: &[String],
+) -> Boot {
     let mut line = BootArgs::new();
-    if !args.init.is_empty() {
+    if !init.is_empty() {
         line = line.kernel("quiet");
     }
     if board.exit == ExitMethod::Semihosting {
         line = line.kernel("semihosting");
     }
-    for word in &args.words {
+    for word in words {
         line = line.kernel(word);
     }
     Boot {
         kernel: products.image.clone(),
         initrd: Some(products.initramfs.clone()),
-        args: line.init(&args.init),
+        args: line.init(init),
     }
 }
 
@@ -188,7 +193,7 @@ fn wait(child: &mut Child, timeout: Option<u64>) -> Result<Option<ExitStatus>> {
 }
 
 /// The machine's exit code as xtask's.
-fn exit_code(status: ExitStatus) -> ExitCode {
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     match status.code() {
         Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
         None => ExitCode::FAILURE,
@@ -220,26 +225,10 @@ mod tests {
             suites: Vec::new(),
             skipped: Vec::new(),
         };
-        let mut args = RunArgs {
-            build: crate::cli::BuildArgs {
-                board: "virt".into(),
-                debug: false,
-            },
-            smp: None,
-            mem: None,
-            icount: false,
-            words: vec!["trace".into()],
-            timeout: None,
-            init: Vec::new(),
-        };
-        assert_eq!(
-            boot(&products, board, &args).args.line(),
-            "semihosting trace"
-        );
-        args.init = vec!["-c".into(), "ls /".into()];
-        assert_eq!(
-            boot(&products, board, &args).args.line(),
-            r#"quiet semihosting trace -- -c "ls /""#
-        );
+        let words = ["trace".to_owned()];
+        let line = |init: &[String]| boot(&products, board, &words, init).args.line();
+        assert_eq!(line(&[]), "semihosting trace");
+        let command = ["-c".to_owned(), "ls /".to_owned()];
+        assert_eq!(line(&command), r#"quiet semihosting trace -- -c "ls /""#);
     }
 }

@@ -9,7 +9,7 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node as _, Property as _};
 
 use super::read_everything::read_everything;
-use super::test_trees::{qemu_virt, real};
+use super::test_trees::{qemu_board, qemu_virt, real};
 use super::*;
 
 const PI3: &str = "bcm2837-rpi-3-b.dtb";
@@ -238,4 +238,26 @@ fn pine64_tree_says_what_the_board_has() {
             .all(|cpu| cpu.enable_method == EnableMethod::Psci)
     );
     assert_eq!(tree.find("/psci").unwrap().string("method"), Some("smc"));
+}
+
+/// QEMU deletes nodes in place, which leaves NOP tokens.
+#[test]
+fn pi_trees_as_qemu_edits_them_agree_with_the_oracle() {
+    for (machine, name) in [("raspi3b", PI3), ("raspi4b", PI4)] {
+        let Some(bytes) = qemu_board(machine, name) else {
+            println!("skipped: no QEMU, or no {name}");
+            continue;
+        };
+        agrees_with_oracle(&bytes);
+        let tree = Tree::new(&bytes).unwrap();
+        let memory: Vec<_> = tree.memory().map(Result::unwrap).collect();
+        assert_eq!(
+            memory,
+            [Region {
+                address: 0,
+                size: 0x3c00_0000
+            }]
+        );
+        assert_eq!(tree.reserved().count(), 1);
+    }
 }

@@ -16,7 +16,7 @@ use anyhow::{Result, bail};
 use crate::ui::Ui;
 use crate::workspace::Workspace;
 
-pub(crate) use needs::{C_COMPILER, Need, State};
+pub(crate) use needs::{C_COMPILER, DEBUGGER, Need, State};
 
 /// Whether what is missing may be installed without asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
