@@ -8,7 +8,9 @@
 pub mod credentials;
 pub mod descriptor;
 pub mod info;
+pub mod memory;
 pub mod path;
+pub mod pipe;
 pub mod process;
 pub mod schedule;
 pub mod signal;

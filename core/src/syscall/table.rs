@@ -3,7 +3,8 @@
 use halyard_abi::nr;
 
 use super::{
-    Handler, credentials, descriptor, info, path, process, schedule, signal, time, transfer,
+    Handler, credentials, descriptor, info, memory, path, pipe, process, schedule, signal, time,
+    transfer,
 };
 
 /// One system call.
@@ -114,6 +115,21 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::TGKILL, lean(signal::tgkill)),
     (nr::SETITIMER, grows(signal::setitimer)),
     (nr::GETITIMER, lean(signal::getitimer)),
+    // Memory.
+    (nr::MMAP, grows(memory::mmap)),
+    (nr::MUNMAP, lean(memory::munmap)),
+    (nr::MPROTECT, lean(memory::mprotect)),
+    (nr::BRK, grows(memory::brk)),
+    (nr::MREMAP, grows(memory::mremap)),
+    (nr::MADVISE, lean(memory::madvise)),
+    (nr::MSYNC, lean(memory::msync)),
+    (nr::MLOCK, lean(memory::mlock)),
+    (nr::MLOCK2, lean(memory::mlock)),
+    (nr::MUNLOCK, lean(memory::mlock)),
+    (nr::MLOCKALL, lean(memory::mlockall)),
+    (nr::MUNLOCKALL, lean(memory::mlockall)),
+    // Pipes.
+    (nr::PIPE2, grows(pipe::pipe2)),
     // Bytes.
     (nr::READ, lean(transfer::read)),
     (nr::WRITE, lean(transfer::write)),
