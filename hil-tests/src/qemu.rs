@@ -88,6 +88,14 @@ pub fn version_in(text: &str) -> Option<&str> {
         .filter(|version| !version.is_empty())
 }
 
+/// What QEMU complained of, its warnings left out.
+fn grave(complaints: &str) -> String {
+    let lines = complaints
+        .lines()
+        .filter(|line| !line.contains(": warning:"));
+    lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+}
+
 /// A board played by QEMU, with its serial line on pipes.
 pub struct QemuRig {
     name: String,
@@ -171,12 +179,12 @@ impl Rig for QemuRig {
             .take()
             .and_then(|running| running.complaints.join().ok())
             .unwrap_or_default();
-        let why = complaints.trim();
+        let why = grave(&complaints);
         match status.code() {
             // QEMU says why in words when it gives up; a program's exit code comes without any.
             Some(1) if !why.is_empty() => Err(RigError::Failed {
                 rig: self.name.clone(),
-                why: why.into(),
+                why,
             }),
             Some(code) => Ok(Some(code)),
             None => Err(RigError::Failed {
@@ -265,6 +273,15 @@ mod tests {
         assert_eq!(value_of(&words, "-smp").as_deref(), Some("1"));
         assert_eq!(value_of(&words, "-m").as_deref(), Some("64M"));
         assert_eq!(value_of(&words, "-icount").as_deref(), Some("shift=0"));
+    }
+
+    #[test]
+    fn warning_of_qemu_is_no_failure() {
+        assert_eq!(grave("qemu: warning: old\n"), "");
+        assert_eq!(
+            grave("qemu: warning: old\nqemu: no such machine\n"),
+            "qemu: no such machine"
+        );
     }
 
     #[test]

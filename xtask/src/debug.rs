@@ -22,13 +22,12 @@ pub(crate) fn verb(
     consent: Consent,
     args: &DebugArgs,
 ) -> Result<ExitCode> {
-    let mut needs = vec![Need::Core, Need::Linker, Need::Qemu, Need::CCompiler];
+    let mut needs = vec![Need::Qemu];
     if !args.console {
         needs.push(Need::Debugger);
     }
-    setup::ensure(workspace, ui, consent, &needs)?;
     let board = run::qemu_board(workspace, &args.build.board)?;
-    let products = build::build(workspace, ui, consent, &args.build)?;
+    let products = build::build(workspace, ui, consent, &args.build, &needs)?;
     let log = workspace.products(&args.build.board)?.join("console.log");
     let serial = if args.console {
         Serial::Terminal

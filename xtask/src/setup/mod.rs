@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use crate::toolchain::Toolchain;
 use crate::ui::Ui;
 use crate::workspace::Workspace;
 
@@ -100,6 +101,7 @@ pub(crate) fn ensure(
         Err(error) if dispensable => ui.warn(&format!("going on without: {error:#}")),
         other => other?,
     }
+    Toolchain::forget();
     let still: Vec<String> = self::missing(workspace, needs)
         .into_iter()
         .filter(|(need, _)| !need.optional())
