@@ -1,7 +1,11 @@
 //! Where bytes come from and go to: the two traits by which objects move data without knowing whether the other side is
 //! a program's memory, a kernel buffer or a test.
 
+use crate::machine::{Frame, Machine};
 use crate::{Errno, Result};
+
+/// Bytes that are moved at once where neither side can be reached directly.
+const BOUNCE: usize = 256;
 
 /// Bytes to be taken, in order: the data of a `write`.
 pub trait Source {
@@ -12,6 +16,27 @@ pub trait Source {
     fn take(&mut self, into: &mut [u8]) -> Result<()>;
     /// Makes sure that the next `count` bytes can be read now (pages filled in); EFAULT if not. Moves nothing.
     fn prepare(&mut self, count: usize) -> Result<()>;
+
+    /// As [`Source::take`], to `count` bytes at `offset` of a frame that the caller holds, without a stop in between where
+    /// the source is memory too.
+    fn take_to_frame(
+        &mut self,
+        machine: &dyn Machine,
+        frame: Frame,
+        offset: usize,
+        count: usize,
+    ) -> Result<()> {
+        let mut buffer = [0; BOUNCE];
+        for at in (0..count).step_by(BOUNCE) {
+            let part = buffer.get_mut(..BOUNCE.min(count - at)).unwrap_or_default();
+            let before = self.remaining();
+            let taken = self.take(part);
+            let done = before - self.remaining();
+            machine.write_frame(frame, offset + at, part.get(..done).unwrap_or_default());
+            taken?;
+        }
+        Ok(())
+    }
 }
 
 /// Room to be filled, in order: the buffer of a `read`.
@@ -23,6 +48,24 @@ pub trait Sink {
     fn put(&mut self, bytes: &[u8]) -> Result<()>;
     /// Makes sure that the next `count` bytes can be stored now (pages filled in, copied); EFAULT if not.
     fn prepare(&mut self, count: usize) -> Result<()>;
+
+    /// As [`Sink::put`], from `count` bytes at `offset` of a frame that the caller holds, without a stop in between where
+    /// the sink is memory too.
+    fn put_from_frame(
+        &mut self,
+        machine: &dyn Machine,
+        frame: Frame,
+        offset: usize,
+        count: usize,
+    ) -> Result<()> {
+        let mut buffer = [0; BOUNCE];
+        for at in (0..count).step_by(BOUNCE) {
+            let part = buffer.get_mut(..BOUNCE.min(count - at)).unwrap_or_default();
+            machine.read_frame(frame, offset + at, part);
+            self.put(part)?;
+        }
+        Ok(())
+    }
 }
 
 impl Source for &[u8] {
@@ -31,9 +74,9 @@ impl Source for &[u8] {
     }
 
     fn take(&mut self, into: &mut [u8]) -> Result<()> {
-        let (taken, rest) = self.split_at_checked(into.len()).ok_or(Errno::EFAULT)?;
-        into.copy_from_slice(taken);
-        *self = rest;
+        let (now, later) = self.split_at_checked(into.len()).ok_or(Errno::EFAULT)?;
+        into.copy_from_slice(now);
+        *self = later;
         Ok(())
     }
 
@@ -52,11 +95,11 @@ impl Sink for &mut [u8] {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        let (filled, rest) = core::mem::take(self)
+        let (now, later) = core::mem::take(self)
             .split_at_mut_checked(bytes.len())
             .ok_or(Errno::EFAULT)?;
-        filled.copy_from_slice(bytes);
-        *self = rest;
+        now.copy_from_slice(bytes);
+        *self = later;
         Ok(())
     }
 

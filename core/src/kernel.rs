@@ -7,8 +7,10 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::task::{Context, Poll};
 
+use crate::fs::devices::Random;
+use crate::fs::namespace::Namespace;
 use crate::machine::{CpuId, Irq, MAX_CPUS, Machine, Shutdown, Trap};
-use crate::mm::Memory;
+use crate::mm::{Memory, MemoryObject};
 use crate::process::exit;
 use crate::process::signal::{self, Verdict};
 use crate::process::table::ProcessTable;
@@ -35,6 +37,14 @@ pub struct Kernel {
     pub clock: Clock,
     /// The console terminal.
     pub console: Arc<Tty>,
+    /// All names of files.
+    pub names: Namespace,
+    /// The random number generator.
+    pub random: Random,
+    /// The page of code that returns from signal handlers, mapped in every program.
+    pub trampoline: Arc<MemoryObject>,
+    /// What the machine was started with (/proc/cmdline).
+    pub command_line: &'static str,
 }
 
 /// What became of a task's turn on the CPU.
@@ -60,7 +70,7 @@ impl Kernel {
     }
 
     /// Waits for something to do.
-    fn rest(&self, cpu: &Cpu) {
+    fn rest(&'static self, cpu: &Cpu) {
         self.scheduler.set_idle(cpu.id, true);
         // A task queued since `next` looked would have found this CPU not idle and kicked nobody.
         if !self.scheduler.work_for(cpu.id) {
@@ -75,7 +85,8 @@ impl Kernel {
 
     /// Runs `task` until it parks, ends, or has used its slice.
     fn run_task(&'static self, cpu: &Cpu, mut task: Box<Task>) {
-        self.scheduler.begin_slice(cpu, &mut task, self.machine.now());
+        self.scheduler
+            .begin_slice(cpu, &mut task, self.machine.now());
         loop {
             if task.blocked() {
                 match self.resume_call(task) {
@@ -106,7 +117,9 @@ impl Kernel {
                     task.stop_clock(self.machine.now());
                     self.interrupt(cpu, irq);
                 }
-                Trap::Fault { kind, address, esr } => signal::on_fault(&mut task, kind, address, esr),
+                Trap::Fault { kind, address, esr } => {
+                    signal::on_fault(&mut task, kind, address, esr)
+                }
             }
         }
     }
@@ -171,13 +184,13 @@ impl Kernel {
     }
 
     /// Handles an interrupt that the machine has acknowledged.
-    fn interrupt(&self, cpu: &Cpu, irq: Irq) {
+    fn interrupt(&'static self, cpu: &Cpu, irq: Irq) {
         match irq {
             Irq::Timer => {
                 cpu.alarm_rang();
                 cpu.alarms.expire(self.machine.now());
             }
-            Irq::Console => self.console.input_waiting(self.machine),
+            Irq::Console => self.console.input_waiting(self),
             Irq::Kick | Irq::Spurious => {}
         }
     }
@@ -186,6 +199,12 @@ impl Kernel {
     #[inline]
     fn arm(&self, cpu: &Cpu) {
         cpu.arm(self.machine);
+    }
+
+    /// The wall clock, ns since 1970.
+    #[must_use]
+    pub fn wall_clock(&self) -> u64 {
+        self.clock.real(self.machine.now())
     }
 
     /// The CPU that runs this code.
@@ -208,7 +227,11 @@ impl Kernel {
     /// Refuses a call that may allocate while the heap's reserve is touched. ENOMEM.
     #[inline]
     pub fn admit(&self) -> Result<()> {
-        if self.machine.heap_ready() { Ok(()) } else { Err(Errno::ENOMEM) }
+        if self.machine.heap_ready() {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
     }
 }
 

@@ -17,16 +17,26 @@ extern crate std;
 #[cfg(test)]
 extern crate self as halyard_core;
 #[cfg(test)]
-#[allow(dead_code, unreachable_pub, unused_imports, reason = "no one test uses all of it")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "no one test uses all of it"
+)]
 #[path = "../../arch/host/src/machine/mod.rs"]
 pub(crate) mod host;
 
+pub mod boot;
 pub mod counters;
 pub mod fs;
 pub mod io;
 pub mod ipc;
+pub mod kernel;
 pub mod machine;
 pub mod mm;
+pub mod process;
+pub mod sched;
+pub mod syscall;
 pub mod time;
 pub mod tty;
 pub mod version;
@@ -35,4 +45,4 @@ pub mod wait;
 pub use halyard_abi::Errno;
 
 /// What a kernel operation returns: a value, or the errno that the program sees.
-pub type Result<T> = core::result::Result<T, Errno>;
+pub type Result<T, E = Errno> = core::result::Result<T, E>;

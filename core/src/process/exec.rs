@@ -1,19 +1,17 @@
 //! execve: a process goes on with another program.
 
-use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use super::image::{self, Image, Strings};
 use super::signal::RESTART;
 use super::thread::Killable;
+use crate::Errno;
 use crate::fs::path;
 use crate::ipc::futex;
 use crate::machine::{UserAddr, UserContext};
 use crate::syscall::{Answer, Call, Outcome};
 use crate::wait::wait_until;
-use crate::Errno;
 
 /// The arguments of execve, as the program gave them.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +30,14 @@ pub fn execve(call: &mut Call<'_>, request: &ExecRequest) -> Answer {
     let argv = Strings::read(call.space(), request.argv)?;
     let envp = Strings::read(call.space(), request.envp)?;
     let fs = call.process().fs().ok_or(Errno::ESRCH)?;
-    let image = image::load(call.kernel, &fs, &call.process().credentials(), &name, argv, envp)?;
+    let image = image::load(
+        call.kernel,
+        &fs,
+        &call.process().credentials(),
+        &name,
+        argv,
+        envp,
+    )?;
     if call.process().thread_count() > 1 {
         return end_other_threads(call);
     }
@@ -64,7 +69,7 @@ fn install(
     call: &mut Call<'_>,
     name: &[u8],
     image: Image,
-    files: Option<Arc<crate::fs::descriptors::DescriptorTable>>,
+    files: Arc<crate::fs::descriptors::DescriptorTable>,
 ) {
     let thread = Arc::clone(call.thread());
     let process = Arc::clone(&thread.process);
@@ -72,28 +77,19 @@ fn install(
     futex::on_thread_exit(&thread, &call.task.space);
     thread.clear_child_tid.store(0, Ordering::Relaxed);
     thread.robust_list.store(0, Ordering::Relaxed);
-    let fresh = UserContext { regs: image.regs, ..UserContext::default() };
+    let fresh = UserContext {
+        regs: image.regs,
+        ..UserContext::default()
+    };
     call.task.context = fresh;
     let old_space = core::mem::replace(&mut call.task.space, Arc::clone(&image.space));
     let shared_space = process.replace_space(image.space);
-    if let Some(files) = files {
-        let old_files = core::mem::replace(&mut call.task.files, Arc::clone(&files));
-        let shared_files = process.replace_files(files);
-        drop((old_files, shared_files));
-    }
+    let old_files = core::mem::replace(&mut call.task.files, Arc::clone(&files));
+    let shared_files = process.replace_files(files);
     process.signals.reset_for_exec();
     thread.signals.reset_for_exec();
     process.set_executed();
-    set_names(&process, name, image.command_line);
-    drop((old_space, shared_space));
+    process.set_names(name, image.command_line);
+    drop((old_space, shared_space, old_files, shared_files));
     process.vfork.finish();
 }
-
-fn set_names(process: &super::process::Process, name: &[u8], command_line: Vec<u8>) {
-    let text = String::from_utf8_lossy(name).into_owned();
-    let last = text.rsplit('/').next().unwrap_or_default();
-    *process.name.lock() = last.chars().take(15).collect();
-    *process.executable.lock() = text;
-    *process.command_line.lock() = command_line;
-}
-

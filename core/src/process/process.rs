@@ -20,6 +20,9 @@ use crate::fs::path::FsContext;
 use crate::mm::AddressSpace;
 use crate::wait::WaitQueue;
 
+/// The longest name (TASK_COMM_LEN of prctl(2), less its NUL).
+const NAME_CHARS: usize = 15;
+
 /// What the threads of a process share.
 pub struct Process {
     /// Its number.
@@ -179,10 +182,21 @@ impl Process {
         self.executed.store(true, Ordering::Relaxed);
     }
 
+    /// It runs the program at `path` with this command line.
+    pub fn set_names(&self, path: &[u8], command_line: Vec<u8>) {
+        let path = String::from_utf8_lossy(path).into_owned();
+        let last = path.rsplit('/').next().unwrap_or_default();
+        *self.name.lock() = last.chars().take(NAME_CHARS).collect();
+        *self.executable.lock() = path;
+        *self.command_line.lock() = command_line;
+    }
+
     /// Takes over the names of the process that made it.
     pub fn inherit_names(&self, maker: &Process) {
         self.name.lock().clone_from(&maker.name.lock());
-        self.command_line.lock().clone_from(&maker.command_line.lock());
+        self.command_line
+            .lock()
+            .clone_from(&maker.command_line.lock());
         self.executable.lock().clone_from(&maker.executable.lock());
     }
 
@@ -190,7 +204,10 @@ impl Process {
     pub fn begin_exit(&self, status: Status) {
         let mut threads = self.threads.lock();
         threads.exit.get_or_insert(status);
-        threads.list.iter().for_each(|thread| thread.demand_attention());
+        threads
+            .list
+            .iter()
+            .for_each(|thread| thread.demand_attention());
     }
 
     /// The status that the process is ending with, if it is.
@@ -206,7 +223,11 @@ impl Process {
             return false;
         }
         threads.executing = Some(tid);
-        threads.list.iter().filter(|thread| thread.tid != tid).for_each(|thread| thread.demand_attention());
+        threads
+            .list
+            .iter()
+            .filter(|thread| thread.tid != tid)
+            .for_each(|thread| thread.demand_attention());
         true
     }
 
@@ -223,7 +244,10 @@ impl Process {
         if let Some(status) = threads.exit {
             return Some(ExitRequest::Process(status));
         }
-        threads.executing.is_some_and(|executing| executing != tid).then_some(ExitRequest::Thread(0))
+        threads
+            .executing
+            .is_some_and(|executing| executing != tid)
+            .then_some(ExitRequest::Thread(0))
     }
 
     /// Its address space; None once it has ended.

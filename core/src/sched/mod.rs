@@ -27,7 +27,7 @@ pub struct Cpu {
     pub id: CpuId,
     /// Alarms set by threads that this CPU ran.
     pub alarms: AlarmQueue,
-    queue: SpinLock<RunQueue>,
+    queue: SpinLock<RunQueue<Task>>,
     /// How many tasks the queue holds: read without the lock.
     queued: AtomicU32,
     /// When the running task's slice ends.
@@ -163,7 +163,9 @@ impl Scheduler {
     /// Whether any queue holds a task.
     #[must_use]
     pub fn work_for(&self, _cpu: CpuId) -> bool {
-        self.cpus.iter().any(|cpu| cpu.queued.load(Ordering::SeqCst) != 0)
+        self.cpus
+            .iter()
+            .any(|cpu| cpu.queued.load(Ordering::SeqCst) != 0)
     }
 
     /// Makes `task` runnable and sees to it that a CPU will run it.
@@ -229,7 +231,10 @@ impl Scheduler {
     }
 
     fn steal(&self, thief: CpuId) -> Option<Box<Task>> {
-        self.cpus.iter().filter(|cpu| cpu.id != thief).find_map(|cpu| self.take(cpu))
+        self.cpus
+            .iter()
+            .filter(|cpu| cpu.id != thief)
+            .find_map(|cpu| self.take(cpu))
     }
 
     /// `task` starts a slice on `cpu`.
@@ -239,7 +244,8 @@ impl Scheduler {
         schedule.set_home(cpu.id);
         let policy = schedule.policy();
         cpu.running_rank.store(policy.rank(), Ordering::Relaxed);
-        cpu.slice_end.store(now.after(policy.slice_ns()).0, Ordering::Relaxed);
+        cpu.slice_end
+            .store(now.after(policy.slice_ns()).0, Ordering::Relaxed);
     }
 }
 
@@ -257,7 +263,10 @@ impl Schedule {
     /// With `policy`, to run first on `home`.
     #[must_use]
     pub fn new(policy: Policy, home: CpuId) -> Schedule {
-        Schedule { policy: AtomicU32::new(policy.to_bits()), home: AtomicU32::new(u32::from(home.0)) }
+        Schedule {
+            policy: AtomicU32::new(policy.to_bits()),
+            home: AtomicU32::new(u32::from(home.0)),
+        }
     }
 
     /// How it is scheduled.

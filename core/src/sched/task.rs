@@ -16,6 +16,7 @@ use crate::machine::UserContext;
 use crate::mm::AddressSpace;
 use crate::process::signal;
 use crate::process::thread::Thread;
+use crate::sched::run_queue::{Policy, Schedulable};
 use crate::time::Instant;
 use crate::{Errno, Result};
 
@@ -61,7 +62,16 @@ impl Task {
         files: Arc<DescriptorTable>,
     ) -> Task {
         let (started, restart) = (Instant::default(), Restart::default());
-        Task { context, thread, space, files, started, restart, call: FutureSlot::new(), next: None }
+        Task {
+            context,
+            thread,
+            space,
+            files,
+            started,
+            restart,
+            call: FutureSlot::new(),
+            next: None,
+        }
     }
 
     /// It has been given the CPU.
@@ -80,7 +90,11 @@ impl Task {
         let ran = self.ran(now);
         self.started = now;
         self.thread.cpu_time.fetch_add(ran, Ordering::Relaxed);
-        self.thread.process.times.own.fetch_add(ran, Ordering::Relaxed);
+        self.thread
+            .process
+            .times
+            .own
+            .fetch_add(ran, Ordering::Relaxed);
     }
 
     /// Whether it waits in a call.
@@ -120,5 +134,12 @@ impl Task {
 impl Linked for Task {
     fn link(&mut self) -> &mut Option<Box<Task>> {
         &mut self.next
+    }
+}
+
+impl Schedulable for Task {
+    #[inline]
+    fn policy(&self) -> Policy {
+        self.thread.schedule.policy()
     }
 }

@@ -5,12 +5,18 @@
 //! A handler gets a [`Call`] and returns an [`Outcome`] or an errno. It never blocks: what must wait is handed over as a
 //! future with [`Call::wait`], and the system call's result is the future's.
 
+pub mod credentials;
+pub mod descriptor;
 pub mod info;
+pub mod memory;
+pub mod path;
+pub mod pipe;
 pub mod process;
 pub mod schedule;
 pub mod signal;
 mod table;
 pub mod time;
+pub mod transfer;
 
 use alloc::sync::Arc;
 use core::future::Future;
@@ -68,7 +74,9 @@ type Handler = fn(&mut Call<'_>) -> Answer;
 pub fn dispatch(kernel: &'static Kernel, task: &mut Task) -> Answer {
     let number = task.context.regs.x[8];
     task.restart.x0 = task.context.regs.x[0];
-    let Some(entry) = table::entry(number) else { return Err(Errno::ENOSYS) };
+    let Some(entry) = table::entry(number) else {
+        return Err(Errno::ENOSYS);
+    };
     if entry.allocates {
         kernel.admit()?;
     }
@@ -148,7 +156,10 @@ impl Call<'_> {
 
     /// Makes the caller wait in `future`, whose result becomes the call's.
     #[inline]
-    pub fn wait<F: Future<Output = Result<usize>> + Send + 'static>(&mut self, future: F) -> Answer {
+    pub fn wait<F: Future<Output = Result<usize>> + Send + 'static>(
+        &mut self,
+        future: F,
+    ) -> Answer {
         self.task.wait_in(future);
         Ok(Outcome::Waiting)
     }

@@ -2,7 +2,10 @@
 
 use halyard_abi::nr;
 
-use super::{Handler, info, process, schedule, signal, time};
+use super::{
+    Handler, credentials, descriptor, info, memory, path, pipe, process, schedule, signal, time,
+    transfer,
+};
 
 /// One system call.
 #[derive(Clone, Copy)]
@@ -17,12 +20,18 @@ const LEN: usize = 460;
 
 /// A call that only reads, frees, or uses memory set aside before.
 const fn lean(handler: Handler) -> Entry {
-    Entry { handler, allocates: false }
+    Entry {
+        handler,
+        allocates: false,
+    }
 }
 
 /// A call that may allocate.
 const fn grows(handler: Handler) -> Entry {
-    Entry { handler, allocates: true }
+    Entry {
+        handler,
+        allocates: true,
+    }
 }
 
 /// The call of that number.
@@ -49,9 +58,9 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::SETSID, lean(process::setsid)),
     (nr::GETSID, lean(process::getsid)),
     // Time.
-    (nr::NANOSLEEP, lean(time::nanosleep)),
-    (nr::CLOCK_NANOSLEEP, lean(time::clock_nanosleep)),
-    (nr::RESTART_SYSCALL, lean(time::restart_syscall)),
+    (nr::NANOSLEEP, grows(time::nanosleep)),
+    (nr::CLOCK_NANOSLEEP, grows(time::clock_nanosleep)),
+    (nr::RESTART_SYSCALL, grows(time::restart_syscall)),
     (nr::CLOCK_GETTIME, lean(time::clock_gettime)),
     (nr::CLOCK_GETRES, lean(time::clock_getres)),
     (nr::CLOCK_SETTIME, lean(time::clock_settime)),
@@ -63,13 +72,34 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::SCHED_GETSCHEDULER, lean(schedule::sched_getscheduler)),
     (nr::SCHED_SETPARAM, lean(schedule::sched_setparam)),
     (nr::SCHED_GETPARAM, lean(schedule::sched_getparam)),
-    (nr::SCHED_GET_PRIORITY_MAX, lean(schedule::sched_get_priority_max)),
-    (nr::SCHED_GET_PRIORITY_MIN, lean(schedule::sched_get_priority_min)),
+    (
+        nr::SCHED_GET_PRIORITY_MAX,
+        lean(schedule::sched_get_priority_max),
+    ),
+    (
+        nr::SCHED_GET_PRIORITY_MIN,
+        lean(schedule::sched_get_priority_min),
+    ),
     (nr::SCHED_GETAFFINITY, lean(schedule::sched_getaffinity)),
     (nr::SCHED_SETAFFINITY, lean(schedule::sched_setaffinity)),
     (nr::GETCPU, lean(info::getcpu)),
     (nr::SETPRIORITY, lean(schedule::setpriority)),
     (nr::GETPRIORITY, lean(schedule::getpriority)),
+    // Users and groups.
+    (nr::GETUID, lean(credentials::getuid)),
+    (nr::GETEUID, lean(credentials::geteuid)),
+    (nr::GETGID, lean(credentials::getgid)),
+    (nr::GETEGID, lean(credentials::getegid)),
+    (nr::SETUID, grows(credentials::setuid)),
+    (nr::SETGID, grows(credentials::setgid)),
+    (nr::SETREUID, grows(credentials::setreuid)),
+    (nr::SETREGID, grows(credentials::setregid)),
+    (nr::SETRESUID, grows(credentials::setresuid)),
+    (nr::SETRESGID, grows(credentials::setresgid)),
+    (nr::GETRESUID, lean(credentials::getresuid)),
+    (nr::GETRESGID, lean(credentials::getresgid)),
+    (nr::GETGROUPS, lean(credentials::getgroups)),
+    (nr::SETGROUPS, grows(credentials::setgroups)),
     // Signals.
     (nr::RT_SIGACTION, lean(signal::rt_sigaction)),
     (nr::RT_SIGPROCMASK, lean(signal::rt_sigprocmask)),
@@ -85,6 +115,73 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::TGKILL, lean(signal::tgkill)),
     (nr::SETITIMER, grows(signal::setitimer)),
     (nr::GETITIMER, lean(signal::getitimer)),
+    // Memory.
+    (nr::MMAP, grows(memory::mmap)),
+    (nr::MUNMAP, lean(memory::munmap)),
+    (nr::MPROTECT, lean(memory::mprotect)),
+    (nr::BRK, grows(memory::brk)),
+    (nr::MREMAP, grows(memory::mremap)),
+    (nr::MADVISE, lean(memory::madvise)),
+    (nr::MSYNC, lean(memory::msync)),
+    (nr::MLOCK, lean(memory::mlock)),
+    (nr::MLOCK2, lean(memory::mlock)),
+    (nr::MUNLOCK, lean(memory::mlock)),
+    (nr::MLOCKALL, lean(memory::mlockall)),
+    (nr::MUNLOCKALL, lean(memory::mlockall)),
+    // Pipes.
+    (nr::PIPE2, grows(pipe::pipe2)),
+    // Bytes.
+    (nr::READ, lean(transfer::read)),
+    (nr::WRITE, lean(transfer::write)),
+    (nr::READV, lean(transfer::readv)),
+    (nr::WRITEV, lean(transfer::writev)),
+    (nr::PREAD64, lean(transfer::pread64)),
+    (nr::PWRITE64, lean(transfer::pwrite64)),
+    (nr::PREADV, lean(transfer::preadv)),
+    (nr::PWRITEV, lean(transfer::pwritev)),
+    (nr::SENDFILE, lean(transfer::sendfile)),
+    (nr::GETRANDOM, lean(transfer::getrandom)),
+    // Descriptors.
+    (nr::CLOSE, lean(descriptor::close)),
+    (nr::CLOSE_RANGE, grows(descriptor::close_range)),
+    (nr::DUP, grows(descriptor::dup)),
+    (nr::DUP3, grows(descriptor::dup3)),
+    (nr::FCNTL, grows(descriptor::fcntl)),
+    (nr::IOCTL, lean(descriptor::ioctl)),
+    (nr::LSEEK, lean(descriptor::lseek)),
+    (nr::FTRUNCATE, grows(descriptor::ftruncate)),
+    (nr::FSYNC, lean(descriptor::fsync)),
+    (nr::FDATASYNC, lean(descriptor::fsync)),
+    (nr::SYNC, lean(descriptor::sync)),
+    // Paths.
+    (nr::OPENAT, grows(path::openat)),
+    (nr::MKDIRAT, grows(path::mkdirat)),
+    (nr::MKNODAT, grows(path::mknodat)),
+    (nr::SYMLINKAT, grows(path::symlinkat)),
+    (nr::LINKAT, grows(path::linkat)),
+    (nr::UNLINKAT, lean(path::unlinkat)),
+    (nr::RENAMEAT, grows(path::renameat)),
+    (nr::RENAMEAT2, grows(path::renameat2)),
+    (nr::READLINKAT, grows(path::readlinkat)),
+    (nr::FACCESSAT, grows(path::faccessat)),
+    (nr::FACCESSAT2, grows(path::faccessat2)),
+    (nr::FSTAT, lean(path::fstat)),
+    (nr::NEWFSTATAT, grows(path::newfstatat)),
+    (nr::STATX, grows(path::statx)),
+    (nr::FCHMOD, lean(path::fchmod)),
+    (nr::FCHMODAT, grows(path::fchmodat)),
+    (nr::FCHOWN, lean(path::fchown)),
+    (nr::FCHOWNAT, grows(path::fchownat)),
+    (nr::UTIMENSAT, grows(path::utimensat)),
+    (nr::TRUNCATE, grows(path::truncate)),
+    (nr::CHDIR, grows(path::chdir)),
+    (nr::FCHDIR, lean(path::fchdir)),
+    (nr::CHROOT, grows(path::chroot)),
+    (nr::GETCWD, grows(path::getcwd)),
+    (nr::UMASK, lean(path::umask)),
+    (nr::GETDENTS64, grows(path::getdents64)),
+    (nr::STATFS, grows(path::statfs)),
+    (nr::FSTATFS, lean(path::fstatfs)),
     // What the system says about itself and the caller.
     (nr::UNAME, lean(info::uname)),
     (nr::SYSINFO, lean(info::sysinfo)),
@@ -93,10 +190,6 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::GETRLIMIT, lean(info::getrlimit)),
     (nr::SETRLIMIT, lean(info::setrlimit)),
     (nr::PRCTL, lean(info::prctl)),
-    (nr::GETUID, lean(info::getuid)),
-    (nr::GETEUID, lean(info::geteuid)),
-    (nr::GETGID, lean(info::getgid)),
-    (nr::GETEGID, lean(info::getegid)),
     (nr::REBOOT, lean(info::reboot)),
 ]);
 
@@ -105,7 +198,10 @@ const fn build(calls: &[(usize, Entry)]) -> [Option<Entry>; LEN] {
     let mut at = 0;
     while at < calls.len() {
         let (number, entry) = calls[at];
-        assert!(table[number].is_none(), "a number stands twice in the table");
+        assert!(
+            table[number].is_none(),
+            "a number stands twice in the table"
+        );
         table[number] = Some(entry);
         at += 1;
     }

@@ -11,6 +11,7 @@ use dtoolkit::{Node as _, Property as _};
 use super::read_everything::read_everything;
 use super::test_trees::{qemu_board, qemu_virt, real};
 use super::*;
+use crate::irq;
 
 const PI3: &str = "bcm2837-rpi-3-b.dtb";
 const PI4: &str = "bcm2711-rpi-4-b.dtb";
@@ -191,6 +192,12 @@ fn pi3_tree_says_what_the_board_has() {
         interrupt(&tree, "/soc/serial@7e201000", 0),
         (legacy, [2, 25].to_vec())
     );
+    let line = |path, index| {
+        let device = tree.find(path).unwrap();
+        irq::line(&device.interrupt(index).unwrap()).map(|(line, _)| line)
+    };
+    assert_eq!(line("/soc/serial@7e201000", 0), Ok(irq::Line(32 + 64 + 25)));
+    assert_eq!(line("/timer", 2), Ok(irq::Line(16 + 3)));
     let local = tree.compatible(&["brcm,bcm2836-l1-intc"]).next().unwrap();
     assert_eq!(local.region(0).unwrap().address, 0x4000_0000);
     let cpus: Vec<_> = tree.cpus().map(Result::unwrap).collect();
