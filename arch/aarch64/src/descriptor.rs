@@ -90,6 +90,9 @@ mod tests {
     #[test]
     fn index_of_level_takes_nine_bits() {
         let address = (3 << 39) | (5 << 30) | (7 << 21) | (9 << 12) | 0xfff;
-        assert_eq!([0, 1, 2, 3].map(|level| index(address, level)), [3, 5, 7, 9]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|level| index(address, level)),
+            [3, 5, 7, 9]
+        );
     }
 }

@@ -39,7 +39,6 @@ mod hardware {
     mod power;
     mod ram;
     mod registers;
-    mod selftest;
     mod smp;
     mod start;
     mod table;

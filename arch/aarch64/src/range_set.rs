@@ -102,7 +102,10 @@ impl RangeSet {
     pub fn whole(&self, unit: usize) -> Self {
         let mut result = Self::new();
         for range in self.iter() {
-            let start = range.start.checked_next_multiple_of(unit).unwrap_or(usize::MAX);
+            let start = range
+                .start
+                .checked_next_multiple_of(unit)
+                .unwrap_or(usize::MAX);
             // At most as many ranges as before: there is room.
             let _ = result.push(start, range.end & !(unit - 1));
         }
@@ -112,10 +115,15 @@ impl RangeSet {
     /// Takes `size` bytes from the end of the last range that has room, aligned to `unit` (a power of two); returns where.
     /// From the end, since loaders put what they load at the beginning and whole blocks there are worth more.
     pub fn take(&mut self, size: usize, unit: usize) -> Option<usize> {
-        let place = self.ranges.get(..self.count)?.iter().rev().find_map(|&(start, end)| {
-            let place = end.checked_sub(size)? & !(unit - 1);
-            (place >= start).then_some(place)
-        })?;
+        let place = self
+            .ranges
+            .get(..self.count)?
+            .iter()
+            .rev()
+            .find_map(|&(start, end)| {
+                let place = end.checked_sub(size)? & !(unit - 1);
+                (place >= start).then_some(place)
+            })?;
         self.remove(place, place + size).ok()?;
         Some(place)
     }
@@ -198,7 +206,11 @@ mod tests {
             let (start, length) = ((seed >> 40) as usize % 256, (seed >> 50) as usize % 24);
             let end = (start + length).min(256);
             let add = seed >> 63 == 1;
-            let done = if add { set.add(start, end) } else { set.remove(start, end) };
+            let done = if add {
+                set.add(start, end)
+            } else {
+                set.remove(start, end)
+            };
             if done.is_ok() && start < end {
                 model[start..end].fill(add);
             }

@@ -48,7 +48,8 @@ impl Ring {
             let place = self.bytes.get(taken.wrapping_add(index) % CAPACITY);
             *byte = place.map_or(0, |place| place.load(Ordering::Relaxed));
         }
-        self.taken.store(taken.wrapping_add(count), Ordering::Release);
+        self.taken
+            .store(taken.wrapping_add(count), Ordering::Release);
         count
     }
 }

@@ -5,7 +5,7 @@ use core::fmt;
 use super::kernel_map::{self, Image};
 use crate::symbols::Symbols;
 
-const MAX_FRAMES: usize = 48;
+const MAX_FRAMES: usize = 32;
 
 unsafe extern "C" {
     static __symbols_start: u8;
@@ -39,7 +39,10 @@ impl fmt::Display for Code {
 pub(crate) fn print(frame: u64) {
     let mut frame = frame as usize;
     for _ in 0..MAX_FRAMES {
-        if !frame.is_multiple_of(16) || !kernel_map::is_stack(frame) || !kernel_map::is_mapped(frame) {
+        if !frame.is_multiple_of(16)
+            || !kernel_map::is_stack(frame)
+            || !kernel_map::is_mapped(frame)
+        {
             return;
         }
         // SAFETY: aligned and mapped, hence readable; whatever it holds is only printed or checked again.

@@ -31,16 +31,8 @@ const SCTLR_ON: u64 = SCTLR_OFF
     | 1 << 26;
 /// TCR_EL1: 48-bit halves, 4 KiB granules, walks write-back and inner shareable, top byte of user addresses ignored as Linux
 /// has it. IPS and AS are filled in from the CPU's ID registers.
-const TCR: u64 = 16
-    | 1 << 8
-    | 1 << 10
-    | 3 << 12
-    | 16 << 16
-    | 1 << 24
-    | 1 << 26
-    | 3 << 28
-    | 2 << 30
-    | 1 << 37;
+const TCR: u64 =
+    16 | 1 << 8 | 1 << 10 | 3 << 12 | 16 << 16 | 1 << 24 | 1 << 26 | 3 << 28 | 2 << 30 | 1 << 37;
 
 global_asm!(
     include_str!("boot.s"),

@@ -53,7 +53,10 @@ impl Uart {
 
     fn write(&mut self, text: &[u8]) {
         match self {
-            Uart::Pl011(uart) => text.iter().for_each(|&byte| drop(uart.send(byte))),
+            // A line that does not drain loses text; there is nobody to tell.
+            Uart::Pl011(uart) => text.iter().for_each(|&byte| {
+                let _ = uart.send(byte);
+            }),
         }
     }
 
@@ -101,7 +104,11 @@ pub(crate) fn init_early(uart: EarlyUart) {
 
 /// The UART that the tree's `stdout-path` names, or the first that we drive.
 fn find<'a>(tree: &Tree<'a>) -> Option<Node<'a>> {
-    let ours = |node: &Node<'_>| pl011::COMPATIBLE.iter().any(|&name| node.is_compatible(name));
+    let ours = |node: &Node<'_>| {
+        pl011::COMPATIBLE
+            .iter()
+            .any(|&name| node.is_compatible(name))
+    };
     let named = tree.stdout().map(|stdout| stdout.node).filter(ours);
     named.or_else(|| tree.compatible(pl011::COMPATIBLE).next())
 }

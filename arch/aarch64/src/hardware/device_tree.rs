@@ -22,7 +22,9 @@ pub(crate) enum NoTree {
 impl fmt::Display for NoTree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoTree::Address => f.write_str("no tree can be there; the loader must pass its address in x0"),
+            NoTree::Address => {
+                f.write_str("no tree can be there; the loader must pass its address in x0")
+            }
             NoTree::Map(error) => error.fmt(f),
             NoTree::Broken(error) => error.fmt(f),
         }
@@ -32,7 +34,9 @@ impl fmt::Display for NoTree {
 /// Maps the blocks in which physical `start..start + size` lies, and lends the bytes.
 fn bytes(start: usize, size: usize) -> Result<&'static [u8], NoTree> {
     let end = start.checked_add(size).ok_or(NoTree::Address)?;
-    let blocks_end = end.checked_next_multiple_of(BLOCK_2M).ok_or(NoTree::Address)?;
+    let blocks_end = end
+        .checked_next_multiple_of(BLOCK_2M)
+        .ok_or(NoTree::Address)?;
     kernel_map::map_ram(start & !(BLOCK_2M - 1), blocks_end).map_err(NoTree::Map)?;
     // SAFETY: mapped just now; the loader left the tree there (booting.rst), and `ram` keeps it from being given away. If
     // nothing answers at the address, the fault is reported like any of the kernel's.

@@ -35,13 +35,17 @@ fn absorb(state: &mut [u64; 4], word: u64) {
 fn rndr() -> Option<u64> {
     let features: u64;
     // SAFETY: reads a register.
-    unsafe { asm!("mrs {}, id_aa64isar0_el1", out(reg) features, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("mrs {}, id_aa64isar0_el1", out(reg) features, options(nomem, nostack, preserves_flags))
+    };
     if features >> 60 == 0 {
         return None;
     }
     let (word, failed): (u64, u64);
     // SAFETY: reads a register that this CPU has; Z says that there was nothing.
-    unsafe { asm!("mrs {w}, S3_3_C2_C4_0", "cset {f}, eq", w = out(reg) word, f = out(reg) failed, options(nomem, nostack)) };
+    unsafe {
+        asm!("mrs {w}, S3_3_C2_C4_0", "cset {f}, eq", w = out(reg) word, f = out(reg) failed, options(nomem, nostack))
+    };
     (failed == 0).then_some(word)
 }
 
@@ -51,7 +55,9 @@ pub(crate) fn init(tree: &Tree<'_>) {
     if let Some(chosen) = tree.chosen() {
         for bytes in chosen.rng_seed().chunks(8) {
             let mut word = [0; 8];
-            word.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            word.iter_mut()
+                .zip(bytes)
+                .for_each(|(to, from)| *to = *from);
             absorb(&mut state, u64::from_le_bytes(word));
         }
         absorb(&mut state, chosen.kaslr_seed().unwrap_or(0));
@@ -69,7 +75,10 @@ pub(crate) fn fill(into: &mut [u8]) {
         }
         let [a, b, c, d] = *state;
         let word = scramble(a.wrapping_add(scramble(b ^ c.rotate_left(17)))) ^ d;
-        chunk.iter_mut().zip(word.to_le_bytes()).for_each(|(to, from)| *to = from);
+        chunk
+            .iter_mut()
+            .zip(word.to_le_bytes())
+            .for_each(|(to, from)| *to = from);
     }
     // What was given out cannot be computed from what is left.
     let [a, b, c, d] = *state;

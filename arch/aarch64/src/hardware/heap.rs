@@ -22,6 +22,8 @@ use super::table::frame_address;
 /// By how much the heap grows: 2^4 frames, 64 KiB.
 const CHUNK_ORDER: u32 = 4;
 const CHUNK: usize = PAGE_SIZE << CHUNK_ORDER;
+/// Bytes that the heap starts with.
+pub(crate) const FIRST: usize = CHUNK;
 /// Allocations from here on are runs of frames of their own, given back when they are freed.
 const LARGE: usize = 16 << 10;
 /// Chunks held back at most: one a CPU, and one more.
@@ -37,6 +39,10 @@ struct Growth {
     spare: [Option<Frame>; SPARE_MAX],
     /// How many of the places in `spare` are to be filled.
     wanted: usize,
+    /// Address of the first heap, which is not the pool's.
+    first: usize,
+    /// A chunk that was seen to be free and is kept, lest one that fills and empties go to the pool and back.
+    kept: usize,
 }
 
 impl Growth {
@@ -44,6 +50,20 @@ impl Growth {
         let frame = self.spare.iter_mut().rev().find_map(Option::take)?;
         READY.store(false, Ordering::Release);
         Some(frame)
+    }
+
+    /// A chunk of which nothing is used any more goes to the spare ones, or to the pool.
+    fn give_back(&mut self, chunk: usize) {
+        let run = Frame((chunk - DIRECT_MAP) / PAGE_SIZE);
+        let wanted = self.wanted;
+        let mut spare = self.spare.iter_mut().take(wanted);
+        if let Some(place) = spare.find(|place| place.is_none()) {
+            *place = Some(run);
+            let is_full = self.spare.iter().take(wanted).all(Option::is_some);
+            READY.store(is_full, Ordering::Release);
+        } else if let Some(frames) = FRAMES.get() {
+            frames.release_run(run, CHUNK_ORDER);
+        }
     }
 
     /// Fills the spare places as far as the pool can; whether all are.
@@ -72,6 +92,25 @@ unsafe impl Source for Growth {
             .map(drop)
             .ok_or(())
     }
+
+    const TRACK_HEAP_END: bool = true;
+
+    #[inline]
+    unsafe fn resize(&mut self, free: *mut u8, end: *mut u8, is_whole: bool) -> *mut u8 {
+        if !is_whole {
+            return end;
+        }
+        // All that lies between the ends of a chunk is free: `free` is its first usable byte.
+        let chunk = (free.addr() - 1) & !(CHUNK - 1);
+        if chunk == self.first || chunk == self.kept || self.kept == 0 {
+            if chunk != self.first {
+                self.kept = chunk;
+            }
+            return end;
+        }
+        self.give_back(chunk);
+        free
+    }
 }
 
 type Small = Talc<Growth, talc::base::binning::DefaultBinning>;
@@ -82,6 +121,8 @@ struct Heap(SpinLock<Small>);
 static HEAP: Heap = Heap(SpinLock::new(Talc::new(Growth {
     spare: [None; SPARE_MAX],
     wanted: 0,
+    first: 0,
+    kept: 0,
 })));
 
 /// The order of the run for a large allocation, if there are runs so large and so aligned.
@@ -132,7 +173,11 @@ unsafe impl GlobalAlloc for Heap {
         let stays = match (is_large(layout), is_large(new)) {
             (true, true) => run_order(layout) == run_order(new),
             // SAFETY: `pointer` is talc's and has this layout.
-            (false, false) => unsafe { self.0.lock().try_realloc_in_place(pointer, layout, new_size) },
+            (false, false) => unsafe {
+                self.0
+                    .lock()
+                    .try_realloc_in_place(pointer, layout, new_size)
+            },
             _ => false,
         };
         if stays {
@@ -153,10 +198,12 @@ unsafe impl GlobalAlloc for Heap {
 /// Gives the heap its first memory, before there is a frame pool.
 ///
 /// # Safety
-/// RAM at physical `start..start + size` must be mapped and nobody else's, for ever.
-pub(crate) unsafe fn init(start: usize, size: usize) {
+/// RAM at physical `start..start + FIRST` must be mapped and nobody else's, for ever; `start` must be a multiple of [`FIRST`].
+pub(crate) unsafe fn init(start: usize) {
+    let mut heap = HEAP.0.lock();
+    heap.source.first = DIRECT_MAP + start;
     // SAFETY: the caller's promise.
-    unsafe { HEAP.0.lock().claim((DIRECT_MAP + start) as *mut u8, size) };
+    unsafe { heap.claim((DIRECT_MAP + start) as *mut u8, FIRST) };
 }
 
 /// Lets the heap grow from `frames`, with a reserve for `cpus` CPUs.

@@ -159,7 +159,11 @@ fn map_one(virt: usize, phys: usize, size: usize, attributes: u64) -> Result<(),
     }
     let last = table.entry(virt, level);
     if last.load(Ordering::Relaxed) == 0 {
-        let attributes = if level == 3 { page(attributes) } else { attributes };
+        let attributes = if level == 3 {
+            page(attributes)
+        } else {
+            attributes
+        };
         last.store(phys as u64 | attributes, Ordering::Release);
     }
     Ok(())
@@ -168,8 +172,7 @@ fn map_one(virt: usize, phys: usize, size: usize, attributes: u64) -> Result<(),
 /// Whether the GiB of `virt` has a level-2 table already, so that it cannot become one block.
 fn is_split(virt: usize) -> bool {
     let root = KERNEL_ROOT.entry(virt, 0).load(Ordering::Relaxed);
-    root & TABLE == TABLE
-        && table_at(root).entry(virt, 1).load(Ordering::Relaxed) & TABLE == TABLE
+    root & TABLE == TABLE && table_at(root).entry(virt, 1).load(Ordering::Relaxed) & TABLE == TABLE
 }
 
 /// Maps RAM `start..end` (physical, 2 MiB aligned) into the direct map.
@@ -219,7 +222,8 @@ pub(crate) fn map_stack_page(virt: usize, frame: usize) -> Result<(), MapError> 
 
 /// Whether `address` lies in memory that is mapped for stacks or data of the image, so that a backtrace may read it.
 pub(crate) fn is_stack(address: usize) -> bool {
-    (Image::text_end()..Image::end()).contains(&address) || (STACKS..STACKS + BLOCK_1G).contains(&address)
+    (Image::text_end()..Image::end()).contains(&address)
+        || (STACKS..STACKS + BLOCK_1G).contains(&address)
 }
 
 /// Whether the kernel may read `address` (AT S1E1R).

@@ -28,6 +28,11 @@ pub(crate) fn set(machine: Aarch64) -> Option<&'static Aarch64> {
     MACHINE.set(machine)
 }
 
+/// The machine, once there is one.
+pub(crate) fn get() -> Option<&'static Aarch64> {
+    MACHINE.get()
+}
+
 /// Stops the other CPUs as they leave the kernel: for a panic, which may come before there is a machine.
 pub(crate) fn stop_others() {
     if let Some(machine) = MACHINE.get() {

@@ -73,7 +73,10 @@ unsafe fn copy(to: usize, from: usize, size: usize) {
 /// Where in the direct map `frame`'s bytes `offset..offset + size` are. A range that leaves the frame is the core's mistake.
 #[inline]
 fn place(frame: Frame, offset: usize, size: usize) -> usize {
-    assert!(offset <= PAGE_SIZE && size <= PAGE_SIZE - offset, "access beyond a page frame");
+    assert!(
+        offset <= PAGE_SIZE && size <= PAGE_SIZE - offset,
+        "access beyond a page frame"
+    );
     frame_address(frame) + offset
 }
 

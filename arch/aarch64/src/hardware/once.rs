@@ -28,9 +28,9 @@ impl<T> Once<T> {
 
     /// Sets the value, unless it was set before; returns what it is, if this was the first.
     pub(crate) fn set(&self, value: T) -> Option<&T> {
-        let claim = self
-            .state
-            .compare_exchange(EMPTY, SETTING, Ordering::Acquire, Ordering::Relaxed);
+        let claim =
+            self.state
+                .compare_exchange(EMPTY, SETTING, Ordering::Acquire, Ordering::Relaxed);
         if claim.is_err() {
             return None;
         }

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::backtrace::{self, Code};
 use super::console::{self, println};
 use super::cpu::{self, FaultFrame};
-use super::{machine, power};
+use super::{kernel_map, machine, power};
 use crate::esr;
 
 /// 0: nobody panicked; else 1 + number of the CPU that did.
@@ -39,6 +39,11 @@ fn begin() {
 pub(crate) fn kernel_fault(frame: &FaultFrame, slot: u64) -> ! {
     begin();
     let what = match slot % 4 {
+        0 if kernel_map::is_stack(frame.far as usize)
+            && !kernel_map::is_mapped(frame.far as usize) =>
+        {
+            "stack overflow"
+        }
         0 => esr::describe(frame.esr),
         1 | 2 => "interrupt in the kernel",
         _ => "SError",
@@ -69,7 +74,11 @@ fn panic(info: &PanicInfo) -> ! {
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, x29", out(reg) frame, options(nomem, nostack, preserves_flags)) };
     begin();
-    println!("\nkernel panic on CPU {}: {}", cpu::this().id().0, info.message());
+    println!(
+        "\nkernel panic on CPU {}: {}",
+        cpu::this().id().0,
+        info.message()
+    );
     if let Some(place) = info.location() {
         println!("  at {place}");
     }

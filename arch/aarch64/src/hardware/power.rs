@@ -54,7 +54,9 @@ fn semihosting_exit(code: u8) {
     }
     let block: [u64; 2] = [0x20026, code.into()];
     // SAFETY: the command line promises an emulator behind HLT; it reads the block, which lives until after.
-    unsafe { asm!("hlt #0xf000", inout("x0") 0x18_u64 => _, in("x1") &raw const block, options(nostack)) };
+    unsafe {
+        asm!("hlt #0xf000", inout("x0") 0x18_u64 => _, in("x1") &raw const block, options(nostack))
+    };
 }
 
 /// Switches the machine off, or what comes nearest.
@@ -81,7 +83,9 @@ pub(crate) fn reboot() -> ! {
 
 /// How to ask for SYSTEM_OFF and SYSTEM_RESET, if they are there.
 fn conduit() -> Option<Conduit> {
-    PSCI.get().filter(|psci| psci.has_system_calls).map(|psci| psci.conduit)
+    PSCI.get()
+        .filter(|psci| psci.has_system_calls)
+        .map(|psci| psci.conduit)
 }
 
 /// Says so and stops this CPU.

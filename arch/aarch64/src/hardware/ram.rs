@@ -15,8 +15,8 @@ use super::kernel_map::{self, DIRECT_MAP, Image, PHYSICAL_END};
 use crate::descriptor::BLOCK_2M;
 use crate::range_set::{Full, RangeSet};
 
-/// What the heap starts with; it grows from the pool.
-const FIRST_HEAP: usize = 64 << 10;
+/// Bytes that must be free at least.
+const LEAST: usize = 1 << 20;
 /// Frames that programs cannot have, at most.
 const RESERVE: usize = 128;
 
@@ -36,7 +36,9 @@ impl fmt::Display for NoRam {
         match self {
             NoRam::Tree(error) => write!(f, "memory in the device tree: {error}"),
             NoRam::Scattered => f.write_str("memory is in too many pieces"),
-            NoRam::Little(bytes) => write!(f, "{} KiB of memory are free, too little", bytes / 1024),
+            NoRam::Little(bytes) => {
+                write!(f, "{} KiB of memory are free, too little", bytes / 1024)
+            }
         }
     }
 }
@@ -50,6 +52,8 @@ impl From<Full> for NoRam {
 /// What the core is to know of RAM.
 pub(crate) struct Ram {
     pub(crate) frames: &'static FramePool,
+    /// Bytes that the kernel holds beside the pool: image, tree, the pool's books, the first heap.
+    pub(crate) kernel_bytes: usize,
     /// Frames behind what means something in the device tree, to be given to the pool when the tree is not used any more.
     pub(crate) tree_rest: Range<Frame>,
     /// The initial RAM disk: its bytes, and the frames to be given to the pool after.
@@ -72,7 +76,10 @@ pub(crate) fn find(tree: &Tree<'_>, tree_at: Range<usize>, cpus: usize) -> Resul
     free = free.whole(BLOCK_2M);
     for range in free.clone().iter() {
         if let Err(error) = kernel_map::map_ram(range.start, range.end) {
-            println!("memory from {:#x} to {:#x} is not used: {error}", range.start, range.end);
+            println!(
+                "memory from {:#x} to {:#x} is not used: {error}",
+                range.start, range.end
+            );
             free.remove(range.start, range.end)?;
         }
     }
@@ -81,7 +88,7 @@ pub(crate) fn find(tree: &Tree<'_>, tree_at: Range<usize>, cpus: usize) -> Resul
     if let Some(initrd) = &initrd {
         free.remove(initrd.start, initrd.end)?;
     }
-    let frames = make_pool(&mut free)?;
+    let (frames, kernel_bytes) = make_pool(&mut free)?;
     heap::grow_from(frames, cpus);
     let initrd = initrd.map(|initrd| {
         // SAFETY: within RAM that was mapped just now and taken out of what the pool has; the core gives the frames back when it
@@ -94,6 +101,7 @@ pub(crate) fn find(tree: &Tree<'_>, tree_at: Range<usize>, cpus: usize) -> Resul
     let tree_rest = whole_frames(&(tree_at.end..tree_at.start + tree.size()));
     Ok(Ram {
         frames,
+        kernel_bytes: kernel_bytes + Image::end() - Image::base() + tree_at.len(),
         tree_rest,
         initrd,
     })
@@ -104,7 +112,10 @@ fn reserve_unmapped(tree: &Tree<'_>, free: &mut RangeSet) -> Result<(), NoRam> {
     for reserved in tree.reserved() {
         let reserved = reserved.map_err(NoRam::Tree)?;
         if reserved.no_map {
-            free.remove(reserved.region.address as usize, reserved.region.end() as usize)?;
+            free.remove(
+                reserved.region.address as usize,
+                reserved.region.end() as usize,
+            )?;
         }
     }
     Ok(())
@@ -131,7 +142,9 @@ fn reserve(tree: &Tree<'_>, tree_at: &Range<usize>, free: &mut RangeSet) -> Resu
 }
 
 fn remove_pages(free: &mut RangeSet, start: usize, end: usize) -> Result<(), Full> {
-    let end = end.checked_next_multiple_of(PAGE_SIZE).unwrap_or(usize::MAX);
+    let end = end
+        .checked_next_multiple_of(PAGE_SIZE)
+        .unwrap_or(usize::MAX);
     free.remove(start & !(PAGE_SIZE - 1), end)
 }
 
@@ -149,7 +162,10 @@ fn find_initrd(tree: &Tree<'_>, ram: &RangeSet) -> Option<Range<usize>> {
         .iter()
         .any(|ram| ram.start <= range.start && range.end <= ram.end);
     if !is_ram {
-        println!("the initial RAM disk is ignored: {:#x} to {:#x} is not RAM", range.start, range.end);
+        println!(
+            "the initial RAM disk is ignored: {:#x} to {:#x} is not RAM",
+            range.start, range.end
+        );
     }
     is_ram.then_some(range)
 }
@@ -159,24 +175,26 @@ fn whole_frames(range: &Range<usize>) -> Range<Frame> {
     Frame(range.start.div_ceil(PAGE_SIZE))..Frame(range.end / PAGE_SIZE)
 }
 
-/// Takes the first heap and the pool's books out of `free`, and gives the rest to the pool.
-fn make_pool(free: &mut RangeSet) -> Result<&'static FramePool, NoRam> {
+/// Takes the first heap and the pool's books out of `free`, and gives the rest to the pool; returns how much was taken, too.
+fn make_pool(free: &mut RangeSet) -> Result<(&'static FramePool, usize), NoRam> {
     *free = free.whole(PAGE_SIZE);
     let little = NoRam::Little(free.bytes());
     let span = free.span().ok_or(little)?;
     let (first, end) = (Frame(span.start / PAGE_SIZE), Frame(span.end / PAGE_SIZE));
     let size = FramePool::metadata_size(first, end);
     let bytes = 8 * size.words + 2 * size.shares;
-    let books = free.take(bytes.next_multiple_of(PAGE_SIZE), PAGE_SIZE).ok_or(little)?;
-    let heap = free.take(FIRST_HEAP, PAGE_SIZE).ok_or(little)?;
-    if free.bytes() < 16 * FIRST_HEAP {
+    let books = free
+        .take(bytes.next_multiple_of(PAGE_SIZE), PAGE_SIZE)
+        .ok_or(little)?;
+    let heap = free.take(heap::FIRST, heap::FIRST).ok_or(little)?;
+    if free.bytes() < LEAST {
         return Err(little);
     }
     let at = DIRECT_MAP + books;
     // SAFETY: both pieces were taken out of the free RAM, so nothing else has them, and they are mapped; words come first, so both
     // slices are aligned; any bytes are valid integers.
     let (words, shares) = unsafe {
-        heap::init(heap, FIRST_HEAP);
+        heap::init(heap);
         (
             core::slice::from_raw_parts_mut(at as *mut u64, size.words),
             core::slice::from_raw_parts((at + 8 * size.words) as *const AtomicU16, size.shares),
@@ -187,5 +205,5 @@ fn make_pool(free: &mut RangeSet) -> Result<&'static FramePool, NoRam> {
         pool.give(Frame(range.start / PAGE_SIZE)..Frame(range.end / PAGE_SIZE));
     }
     pool.set_reserve(RESERVE.min(pool.total() / 16));
-    Ok(Box::leak(Box::new(pool)))
+    Ok((Box::leak(Box::new(pool)), bytes + heap::FIRST))
 }

@@ -35,7 +35,8 @@ fn prepare(id: CpuId, mpidr: u64, frames: &FramePool) -> Result<(), OutOfMemory>
     map_stack(slot + EMERGENCY.start, EMERGENCY.len(), frames)?;
     map_stack(slot + STACK.start, STACK.len(), frames)?;
     let top = |end: usize| (slot + end) as u64;
-    data.emergency_top.store(top(EMERGENCY.end), Ordering::Relaxed);
+    data.emergency_top
+        .store(top(EMERGENCY.end), Ordering::Relaxed);
     data.stack_top.store(top(STACK.end), Ordering::Relaxed);
     data.mpidr.store(mpidr, Ordering::Release);
     barrier::dsb_sy();
@@ -60,7 +61,10 @@ pub(crate) fn start_others(tree: &Tree<'_>, frames: &FramePool) -> usize {
             break;
         }
         if prepare(CpuId(next as u8), found.mpidr, frames).is_err() {
-            println!("CPU {:#x} is left out: no memory for its stack", found.mpidr);
+            println!(
+                "CPU {:#x} is left out: no memory for its stack",
+                found.mpidr
+            );
             break;
         }
         if launch(&found) {

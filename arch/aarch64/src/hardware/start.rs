@@ -2,9 +2,15 @@
 //!
 //! Whatever stops it is said in a plain sentence on the early console.
 
+use alloc::boxed::Box;
 use core::fmt;
 
-use halyard_drivers::dt::Tree;
+use halyard_core::boot::{self, BootInfo};
+use halyard_core::kernel::Kernel;
+use halyard_core::machine::Frame;
+use halyard_core::mm::Memory;
+use halyard_drivers::dt::{Node, Tree};
+use halyard_drivers::pl031::{self, Pl031};
 use halyard_drivers::psci::Psci;
 
 use super::console::{self, EarlyUart, println};
@@ -12,7 +18,9 @@ use super::device_tree;
 use super::interrupts::{self, Interrupts, Wire};
 use super::kernel_map::Image;
 use super::machine::{self, Aarch64};
+use super::once::Once;
 use super::ram::{self, Ram};
+use super::registers::Registers;
 use super::timer::{self, Clock};
 use super::{cpu, entropy, power, smp};
 
@@ -33,6 +41,7 @@ fn cannot_boot(why: fmt::Arguments<'_>) -> ! {
 
 /// Boots the kernel; `device_tree` is the physical address that the loader gave.
 pub fn start(device_tree: u64, board: &'static Board) -> ! {
+    let entered = timer::counter();
     cpu::init_boot_cpu(Image::stack_top(), Image::emergency_top());
     smp::leave_identity();
     if let Some(uart) = board.early_uart {
@@ -53,18 +62,18 @@ pub fn start(device_tree: u64, board: &'static Board) -> ! {
         Ok(ram) => ram,
         Err(error) => cannot_boot(format_args!("{error}")),
     };
-    let machine = bring_up(&tree, console, &ram);
+    let machine = bring_up(&tree, console, &ram, entered);
     run(machine, &tree, ram, command_line)
 }
 
-/// Timer, interrupts, heap: everything but other CPUs.
-fn bring_up(tree: &Tree<'_>, console: Option<Wire>, ram: &Ram) -> &'static Aarch64 {
+/// Timer and interrupts: all that the core asks for but other CPUs. `entered` is the counter when the kernel was entered.
+fn bring_up(tree: &Tree<'_>, console: Option<Wire>, ram: &Ram, entered: u64) -> &'static Aarch64 {
     entropy::init(tree);
     let (timer, hertz) = match find_timer(tree) {
         Ok(found) => found,
         Err(error) => cannot_boot(format_args!("the timer: {error}")),
     };
-    let Some(clock) = Clock::start(hertz) else {
+    let Some(clock) = Clock::new(hertz, entered) else {
         cannot_boot(format_args!("the timer's frequency is unknown"));
     };
     let interrupts = match Interrupts::find(tree, timer, console) {
@@ -120,15 +129,54 @@ impl fmt::Display for NoTimer {
     }
 }
 
-/// Hands over to the core.
+/// Hands over to the core, and starts the other CPUs once there is a kernel for them.
 fn run(machine: &'static Aarch64, tree: &Tree<'_>, ram: Ram, command_line: &'static str) -> ! {
-    let others = smp::start_others(tree, ram.frames);
+    let mut seed = [0; 32];
+    entropy::fill(&mut seed);
+    let memory: &'static Memory = Box::leak(Box::new(Memory::new(machine, ram.frames)));
+    let (initramfs, initramfs_frames) = match ram.initrd {
+        Some((bytes, frames)) => (Some(bytes), frames),
+        None => (None, Frame(0)..Frame(0)),
+    };
+    let info = BootInfo {
+        machine,
+        memory,
+        initramfs,
+        initramfs_frames,
+        kernel_bytes: ram.kernel_bytes,
+        command_line,
+        seed,
+        real_time: real_time(tree),
+    };
+    let kernel = match boot::boot(info) {
+        Ok(kernel) => kernel,
+        Err(error) => cannot_boot(format_args!("{error}")),
+    };
+    KERNEL.set(kernel);
+    smp::start_others(tree, ram.frames);
     ram.frames.give(ram.tree_rest);
-    println!("{others} others, {} frames, initrd {:?}, {command_line}", ram.frames.free(), ram.initrd.map(|i| i.1));
-    super::selftest::run(machine, others, command_line)
+    kernel.run_cpu()
 }
 
-/// What the other CPUs do once they can.
+/// What every CPU runs.
+static KERNEL: Once<&'static Kernel> = Once::new();
+
+/// What the other CPUs do, each on its own stack.
 pub(crate) fn run_secondary() -> ! {
-    super::selftest::secondary()
+    let (Some(kernel), Some(machine)) = (KERNEL.get(), machine::get()) else {
+        power::stop_cpu()
+    };
+    if let Err(error) = machine.interrupts.init_cpu() {
+        println!("CPU {} is left out: {error}", cpu::this().id().0);
+        power::stop_cpu()
+    }
+    kernel.run_cpu()
+}
+
+/// Wall-clock time in ns since 1970 from the first clock that runs; 0 if there is none.
+fn real_time(tree: &Tree<'_>) -> u64 {
+    let clocks = tree.compatible(pl031::COMPATIBLE);
+    let read = |node: Node<'_>| Pl031::new(Registers::of(&node, 0).ok()?).ok()?.seconds();
+    let seconds = clocks.filter_map(read).next().unwrap_or(0);
+    u64::from(seconds) * 1_000_000_000
 }

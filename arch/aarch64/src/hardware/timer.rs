@@ -21,13 +21,11 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Starts the clock. `hertz` overrides what the firmware wrote into CNTFRQ_EL0, for boards where that is nothing.
-    pub(crate) fn start(hertz: Option<u64>) -> Option<Self> {
+    /// The clock that was 0 when the counter was `boot`. `hertz` overrides what the firmware wrote into CNTFRQ_EL0, for boards
+    /// where that is nothing.
+    pub(crate) fn new(hertz: Option<u64>, boot: u64) -> Option<Self> {
         let rate = Rate::new(hertz.unwrap_or_else(|| CNTFRQ_EL0.get()))?;
-        Some(Self {
-            rate,
-            boot: counter(),
-        })
+        Some(Self { rate, boot })
     }
 
     #[inline]
@@ -51,7 +49,9 @@ impl Clock {
 pub(crate) fn counter() -> u64 {
     let ticks: u64;
     // SAFETY: reads a register. The barrier keeps the CPU from reading it early (Arm ARM D12.2.1).
-    unsafe { asm!("isb", "mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("isb", "mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags))
+    };
     ticks
 }
 

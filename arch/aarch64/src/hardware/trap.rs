@@ -55,7 +55,8 @@ pub(crate) fn run_user(
         // SAFETY: `context` is borrowed exclusively until the return, so the vectors are the only ones to write it; its
         // PSTATE stays within what the core may set (EL0, `UserRegs::sanitised_pstate`); the CPU's data is this CPU's.
         let cause = unsafe { enter_program(context, cpu) };
-        if esr::class(cause) == esr::CLASS_SVC && cause & (CAUSE_IRQ | CAUSE_SERROR) == 0 {
+        // The other causes have no class.
+        if esr::class(cause) == esr::CLASS_SVC {
             return Trap::Syscall;
         }
         if cause == CAUSE_IRQ {
