@@ -5,8 +5,11 @@ use alloc::sync::Arc;
 
 use bitflags::bitflags;
 
+use super::directory::Listed;
+use super::inode::Inode;
 use crate::io::{Sink, Source};
 use crate::mm::MemoryObject;
+use crate::tty::Tty;
 use crate::wait::WaitQueue;
 use crate::{Errno, Result};
 
@@ -71,6 +74,12 @@ pub trait File: Send + Sync {
         None
     }
 
+    /// Writes at the end; returns how much and where the end is then. Only where [`File::seekable`].
+    fn try_append(&self, source: &mut dyn Source) -> Result<(usize, u64)> {
+        let _ = source;
+        Err(Errno::EINVAL)
+    }
+
     /// Whether offsets mean something; if not, lseek and pread are ESPIPE.
     fn seekable(&self) -> bool {
         false
@@ -79,5 +88,58 @@ pub trait File: Send + Sync {
     /// The memory behind the file, for mmap; ENODEV where there is none.
     fn memory(&self) -> Result<Arc<MemoryObject>> {
         Err(Errno::ENODEV)
+    }
+
+    /// The inode that was opened, if there is one; fstat and others ask it.
+    fn inode(&self) -> Option<&Arc<Inode>> {
+        None
+    }
+
+    /// `st_mode` of a file without an inode: type and permissions.
+    fn anonymous_mode(&self) -> u32 {
+        0o600
+    }
+
+    /// The length up to which lseek's SEEK_END counts.
+    fn end(&self) -> u64 {
+        self.inode().map_or(0, |inode| inode.size())
+    }
+
+    /// Cuts or extends the file. EINVAL: not a regular file.
+    fn truncate(&self, length: u64) -> Result<()> {
+        let _ = length;
+        Err(Errno::EINVAL)
+    }
+
+    /// Makes what was written lasting (fsync(2)). EINVAL: means nothing here.
+    fn sync(&self) -> Result<()> {
+        Err(Errno::EINVAL)
+    }
+
+    /// The first directory entry at or behind `cookie`. ENOTDIR.
+    fn entry_from(&self, cookie: u64) -> Result<Option<Listed>> {
+        let _ = cookie;
+        Err(Errno::ENOTDIR)
+    }
+
+    /// How many bytes a read would find now (FIONREAD). ENOTTY: means nothing here.
+    fn available(&self) -> Result<usize> {
+        Err(Errno::ENOTTY)
+    }
+
+    /// The capacity of a pipe (F_GETPIPE_SZ). EBADF: no pipe.
+    fn pipe_capacity(&self) -> Result<usize> {
+        Err(Errno::EBADF)
+    }
+
+    /// Changes the capacity of a pipe (F_SETPIPE_SZ); returns what it is then. EBADF: no pipe. EBUSY, EPERM, EINVAL, ENOMEM.
+    fn set_pipe_capacity(&self, bytes: usize, privileged: bool) -> Result<usize> {
+        let _ = (bytes, privileged);
+        Err(Errno::EBADF)
+    }
+
+    /// The terminal that this is.
+    fn terminal(&self) -> Option<&Arc<Tty>> {
+        None
     }
 }

@@ -64,7 +64,7 @@ fn install(
     call: &mut Call<'_>,
     name: &[u8],
     image: Image,
-    files: Option<Arc<crate::fs::descriptors::DescriptorTable>>,
+    files: Arc<crate::fs::descriptors::DescriptorTable>,
 ) {
     let thread = Arc::clone(call.thread());
     let process = Arc::clone(&thread.process);
@@ -76,16 +76,13 @@ fn install(
     call.task.context = fresh;
     let old_space = core::mem::replace(&mut call.task.space, Arc::clone(&image.space));
     let shared_space = process.replace_space(image.space);
-    if let Some(files) = files {
-        let old_files = core::mem::replace(&mut call.task.files, Arc::clone(&files));
-        let shared_files = process.replace_files(files);
-        drop((old_files, shared_files));
-    }
+    let old_files = core::mem::replace(&mut call.task.files, Arc::clone(&files));
+    let shared_files = process.replace_files(files);
     process.signals.reset_for_exec();
     thread.signals.reset_for_exec();
     process.set_executed();
     set_names(&process, name, image.command_line);
-    drop((old_space, shared_space));
+    drop((old_space, shared_space, old_files, shared_files));
     process.vfork.finish();
 }
 

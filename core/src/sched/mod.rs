@@ -27,7 +27,7 @@ pub struct Cpu {
     pub id: CpuId,
     /// Alarms set by threads that this CPU ran.
     pub alarms: AlarmQueue,
-    queue: SpinLock<RunQueue>,
+    queue: SpinLock<RunQueue<Task>>,
     /// How many tasks the queue holds: read without the lock.
     queued: AtomicU32,
     /// When the running task's slice ends.

@@ -6,10 +6,9 @@
 
 use alloc::boxed::Box;
 
-use halyard_cell::BoxQueue;
+use halyard_cell::{BoxQueue, Linked};
 
 use super::SLICE_NS;
-use super::task::Task;
 
 /// How many real-time priorities there are: 1 to 99, sched(7).
 const PRIORITIES: usize = 100;
@@ -87,25 +86,31 @@ const fn weighted_slice(nice: i8) -> u64 {
     slice
 }
 
+/// What a run queue needs to know of what it holds.
+pub trait Schedulable: Linked {
+    /// How it is scheduled. A change while it is queued takes effect at its next turn.
+    fn policy(&self) -> Policy;
+}
+
 /// The tasks that could run on one CPU.
-pub struct RunQueue {
-    real_time: [BoxQueue<Task>; PRIORITIES],
+pub struct RunQueue<T: Schedulable> {
+    real_time: [BoxQueue<T>; PRIORITIES],
     /// Bit p is set while `real_time[p]` is not empty.
     occupied: u128,
-    fair: BoxQueue<Task>,
+    fair: BoxQueue<T>,
     len: u32,
 }
 
-impl Default for RunQueue {
+impl<T: Schedulable> Default for RunQueue<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl RunQueue {
+impl<T: Schedulable> RunQueue<T> {
     /// An empty one.
     #[must_use]
-    pub const fn new() -> RunQueue {
+    pub const fn new() -> RunQueue<T> {
         RunQueue { real_time: [const { BoxQueue::new() }; PRIORITIES], occupied: 0, fair: BoxQueue::new(), len: 0 }
     }
 
@@ -122,8 +127,8 @@ impl RunQueue {
     }
 
     /// Adds `task` behind its equals.
-    pub fn push(&mut self, task: Box<Task>) {
-        let rank = task.thread.schedule.policy().rank() as usize;
+    pub fn push(&mut self, task: Box<T>) {
+        let rank = task.policy().rank() as usize;
         self.len = self.len.saturating_add(1);
         match self.real_time.get_mut(rank) {
             Some(queue) if rank > 0 => {
@@ -135,13 +140,13 @@ impl RunQueue {
     }
 
     /// Takes the task that is to run next.
-    pub fn pop(&mut self) -> Option<Box<Task>> {
+    pub fn pop(&mut self) -> Option<Box<T>> {
         let task = if self.occupied == 0 { self.fair.pop_front() } else { self.pop_real_time() }?;
         self.len = self.len.saturating_sub(1);
         Some(task)
     }
 
-    fn pop_real_time(&mut self) -> Option<Box<Task>> {
+    fn pop_real_time(&mut self) -> Option<Box<T>> {
         let highest = self.occupied.ilog2() as usize;
         let queue = self.real_time.get_mut(highest)?;
         let task = queue.pop_front();
@@ -149,5 +154,96 @@ impl RunQueue {
             self.occupied &= !(1 << highest);
         }
         task
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Item {
+        id: usize,
+        policy: Policy,
+        next: Option<Box<Item>>,
+    }
+
+    impl Linked for Item {
+        fn link(&mut self) -> &mut Option<Box<Item>> {
+            &mut self.next
+        }
+    }
+
+    impl Schedulable for Item {
+        fn policy(&self) -> Policy {
+            self.policy
+        }
+    }
+
+    fn item(id: usize, policy: Policy) -> Box<Item> {
+        Box::new(Item { id, policy, next: None })
+    }
+
+    /// The plain model: all waiting items in order of arrival; the first of the greatest rank goes.
+    #[derive(Default)]
+    struct Model(VecDeque<(usize, u32)>);
+
+    impl Model {
+        fn pop(&mut self) -> Option<usize> {
+            let greatest = self.0.iter().map(|(_, rank)| *rank).max()?;
+            let at = self.0.iter().position(|(_, rank)| *rank == greatest)?;
+            self.0.remove(at).map(|(id, _)| id)
+        }
+    }
+
+    fn any_policy() -> impl Strategy<Value = Policy> {
+        prop_oneof![
+            (-20i8..20).prop_map(Policy::Fair),
+            (1u8..100).prop_map(Policy::Fifo),
+            (1u8..100).prop_map(Policy::RoundRobin),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn run_queue_random_use_agrees_with_the_model(steps in prop::collection::vec(prop::option::of(any_policy()), 1..200)) {
+            let (mut queue, mut model) = (RunQueue::new(), Model::default());
+            for (id, step) in steps.into_iter().enumerate() {
+                match step {
+                    Some(policy) => {
+                        queue.push(item(id, policy));
+                        model.0.push_back((id, policy.rank()));
+                    }
+                    None => prop_assert_eq!(queue.pop().map(|item| item.id), model.pop()),
+                }
+                prop_assert_eq!(queue.len() as usize, model.0.len());
+            }
+            while let Some(id) = model.pop() {
+                prop_assert_eq!(queue.pop().map(|item| item.id), Some(id));
+            }
+            prop_assert!(queue.is_empty() && queue.pop().is_none());
+        }
+
+        #[test]
+        fn policy_survives_its_bits(policy in any_policy()) {
+            prop_assert_eq!(Policy::from_bits(policy.to_bits()), policy);
+        }
+    }
+
+    #[test]
+    fn slice_follows_the_nice_value() {
+        let slices: Vec<u64> = (-20..20).map(|nice| Policy::Fair(nice).slice_ns()).collect();
+        assert!(slices.windows(2).all(|pair| pair[0] > pair[1]));
+        assert_eq!(Policy::Fair(0).slice_ns(), SLICE_NS);
+    }
+
+    #[test]
+    fn fifo_never_loses_its_turn_to_the_clock() {
+        assert!(!Policy::Fifo(1).has_slice());
+        assert!(Policy::RoundRobin(1).has_slice());
     }
 }

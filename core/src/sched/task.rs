@@ -15,6 +15,7 @@ use crate::fs::descriptors::DescriptorTable;
 use crate::machine::UserContext;
 use crate::mm::AddressSpace;
 use crate::process::thread::Thread;
+use crate::sched::run_queue::{Policy, Schedulable};
 use crate::time::Instant;
 use crate::{Errno, Result};
 
@@ -114,5 +115,12 @@ impl Task {
 impl Linked for Task {
     fn link(&mut self) -> &mut Option<Box<Task>> {
         &mut self.next
+    }
+}
+
+impl Schedulable for Task {
+    #[inline]
+    fn policy(&self) -> Policy {
+        self.thread.schedule.policy()
     }
 }

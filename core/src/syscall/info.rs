@@ -136,26 +136,6 @@ pub(super) fn prctl(call: &mut Call<'_>) -> Answer {
     }
 }
 
-/// getuid(2).
-pub(super) fn getuid(call: &mut Call<'_>) -> Answer {
-    Ok(Outcome::Done(call.process().credentials().uid as usize))
-}
-
-/// geteuid(2).
-pub(super) fn geteuid(call: &mut Call<'_>) -> Answer {
-    Ok(Outcome::Done(call.process().credentials().euid as usize))
-}
-
-/// getgid(2).
-pub(super) fn getgid(call: &mut Call<'_>) -> Answer {
-    Ok(Outcome::Done(call.process().credentials().gid as usize))
-}
-
-/// getegid(2).
-pub(super) fn getegid(call: &mut Call<'_>) -> Answer {
-    Ok(Outcome::Done(call.process().credentials().egid as usize))
-}
-
 /// getcpu(2).
 pub(super) fn getcpu(call: &mut Call<'_>) -> Answer {
     let cpu = u32::from(call.kernel.machine.cpu().0);

@@ -2,7 +2,7 @@
 
 use halyard_abi::nr;
 
-use super::{Handler, info, process, schedule, time};
+use super::{Handler, credentials, info, process, schedule, time};
 
 /// One system call.
 #[derive(Clone, Copy)]
@@ -70,6 +70,21 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::GETCPU, lean(info::getcpu)),
     (nr::SETPRIORITY, lean(schedule::setpriority)),
     (nr::GETPRIORITY, lean(schedule::getpriority)),
+    // Users and groups.
+    (nr::GETUID, lean(credentials::getuid)),
+    (nr::GETEUID, lean(credentials::geteuid)),
+    (nr::GETGID, lean(credentials::getgid)),
+    (nr::GETEGID, lean(credentials::getegid)),
+    (nr::SETUID, grows(credentials::setuid)),
+    (nr::SETGID, grows(credentials::setgid)),
+    (nr::SETREUID, grows(credentials::setreuid)),
+    (nr::SETREGID, grows(credentials::setregid)),
+    (nr::SETRESUID, grows(credentials::setresuid)),
+    (nr::SETRESGID, grows(credentials::setresgid)),
+    (nr::GETRESUID, lean(credentials::getresuid)),
+    (nr::GETRESGID, lean(credentials::getresgid)),
+    (nr::GETGROUPS, lean(credentials::getgroups)),
+    (nr::SETGROUPS, grows(credentials::setgroups)),
     // What the system says about itself and the caller.
     (nr::UNAME, lean(info::uname)),
     (nr::SYSINFO, lean(info::sysinfo)),
@@ -78,10 +93,6 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::GETRLIMIT, lean(info::getrlimit)),
     (nr::SETRLIMIT, lean(info::setrlimit)),
     (nr::PRCTL, lean(info::prctl)),
-    (nr::GETUID, lean(info::getuid)),
-    (nr::GETEUID, lean(info::geteuid)),
-    (nr::GETGID, lean(info::getgid)),
-    (nr::GETEGID, lean(info::getegid)),
     (nr::REBOOT, lean(info::reboot)),
 ]);
 

@@ -1,1 +1,245 @@
-//! Terminals: the line discipline and job control.
+//! Terminals: the line discipline and job control (termios(3), tty(4)).
+//!
+//! One terminal is the console. Typed bytes come from the machine and go through [`line::Line`], which knows nothing of
+//! processes; what programs do with the terminal is in [`Tty`] and [`ioctl`]. Lock level 3.
+
+pub mod ioctl;
+pub mod line;
+pub mod termios;
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use halyard_cell::SpinLock;
+
+use self::line::{Line, Typed};
+use self::termios::Termios;
+use crate::fs::file::{File, Readiness, Side};
+use crate::fs::inode::Inode;
+use crate::io::{Sink, Source};
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use crate::process::signal;
+use crate::wait::WaitQueue;
+use crate::{Errno, Result};
+
+/// The size of a terminal's window (tty_ioctl(4), struct winsize).
+pub type WindowSize = [u16; 4];
+
+/// Bytes moved between a program and the terminal in one piece.
+const CHUNK: usize = 256;
+
+/// A terminal.
+pub struct Tty {
+    machine: &'static dyn Machine,
+    line: SpinLock<Line>,
+    window: SpinLock<WindowSize>,
+    /// Whose controlling terminal it is; 0: nobody's.
+    session: AtomicU32,
+    /// The group that gets its signals and may read it; 0: none.
+    foreground: AtomicU32,
+    /// Told when there is something to read.
+    readable: WaitQueue,
+    /// Nobody ever waits for output: the machine takes it at once.
+    writable: WaitQueue,
+}
+
+impl Tty {
+    /// The terminal at the machine's console.
+    #[must_use]
+    pub fn new(machine: &'static dyn Machine) -> Tty {
+        Tty {
+            machine,
+            line: SpinLock::new(Line::new()),
+            window: SpinLock::new([24, 80, 0, 0]),
+            session: AtomicU32::new(0),
+            foreground: AtomicU32::new(0),
+            readable: WaitQueue::new(),
+            writable: WaitQueue::new(),
+        }
+    }
+
+    /// The session that it controls; 0: none.
+    #[must_use]
+    pub fn session(&self) -> u32 {
+        self.session.load(Ordering::Relaxed)
+    }
+
+    /// Gives it to a session; 0 takes it away.
+    pub fn set_session(&self, session: u32) {
+        self.session.store(session, Ordering::Relaxed);
+    }
+
+    /// The group in the foreground; 0: none.
+    #[must_use]
+    pub fn foreground(&self) -> u32 {
+        self.foreground.load(Ordering::Relaxed)
+    }
+
+    /// Puts a group into the foreground.
+    pub fn set_foreground(&self, group: u32) {
+        self.foreground.store(group, Ordering::Relaxed);
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn termios(&self) -> Termios {
+        self.line.lock().termios
+    }
+
+    /// Changes its settings; with `flush`, what was typed and not read is forgotten.
+    pub fn set_termios(&self, termios: Termios, flush: bool) {
+        let mut line = self.line.lock();
+        line.set_termios(termios);
+        if flush {
+            line.flush();
+        }
+        drop(line);
+        self.readable.wake_all();
+    }
+
+    /// Forgets what was typed and not read.
+    pub fn flush_input(&self) {
+        self.line.lock().flush();
+    }
+
+    /// Its window's size.
+    #[must_use]
+    pub fn window(&self) -> WindowSize {
+        *self.window.lock()
+    }
+
+    /// Changes the window's size; true if it differs.
+    pub fn set_window(&self, size: WindowSize) -> bool {
+        let mut window = self.window.lock();
+        core::mem::replace(&mut *window, size) != size
+    }
+
+    /// How many typed bytes a read would find.
+    #[must_use]
+    pub fn waiting_input(&self) -> usize {
+        self.line.lock().available()
+    }
+
+    /// The machine has console input: takes all of it.
+    pub fn input_waiting(&self, kernel: &'static Kernel) {
+        let mut chunk = [0u8; 64];
+        loop {
+            let count = self.machine.console_read(&mut chunk);
+            if count == 0 {
+                return;
+            }
+            chunk.iter().take(count).for_each(|byte| self.typed(kernel, *byte));
+        }
+    }
+
+    /// One byte has been typed.
+    fn typed(&self, kernel: &'static Kernel, byte: u8) {
+        let mut line = self.line.lock();
+        let Typed { echo, signal, ready } = line.type_byte(byte);
+        drop(line);
+        if !echo.is_empty() {
+            self.machine.console_write(echo.as_slice());
+        }
+        if let Some(signal) = signal
+            && self.foreground() != 0
+        {
+            signal::from_terminal(kernel, self.foreground(), signal);
+        }
+        if ready {
+            self.readable.wake_all();
+        }
+    }
+
+    /// Writes to the screen as the output settings say. EFAULT; what went before the fault has been shown.
+    fn write(&self, source: &mut dyn Source) -> Result<usize> {
+        let wanted = source.remaining();
+        let post = self.termios().adds_returns();
+        let mut chunk = [0u8; CHUNK];
+        while source.remaining() > 0 {
+            let length = source.remaining().min(CHUNK);
+            let piece = chunk.get_mut(..length).unwrap_or_default();
+            if let Err(errno) = source.take(piece) {
+                let done = wanted - source.remaining();
+                return if done > 0 { Ok(done) } else { Err(errno) };
+            }
+            self.show(piece, post);
+        }
+        Ok(wanted)
+    }
+
+    /// Shows `text`, with a carriage return before each newline if `post`.
+    fn show(&self, text: &[u8], post: bool) {
+        if !post {
+            return self.machine.console_write(text);
+        }
+        let mut whole = [0u8; CHUNK * 2];
+        let mut used = 0;
+        for byte in text {
+            let pair: &[u8] = if *byte == b'\n' { b"\r\n" } else { core::slice::from_ref(byte) };
+            if let Some(room) = whole.get_mut(used..used + pair.len()) {
+                room.copy_from_slice(pair);
+                used += pair.len();
+            }
+        }
+        self.machine.console_write(whole.get(..used).unwrap_or_default());
+    }
+}
+
+/// A terminal, open.
+pub struct TtyFile {
+    tty: Arc<Tty>,
+    inode: Arc<Inode>,
+}
+
+impl TtyFile {
+    /// Opens `tty` by `inode`.
+    #[must_use]
+    pub fn new(tty: Arc<Tty>, inode: Arc<Inode>) -> TtyFile {
+        TtyFile { tty, inode }
+    }
+}
+
+impl File for TtyFile {
+    fn try_read(&self, sink: &mut dyn Sink, _: u64) -> Result<usize> {
+        if sink.remaining() == 0 {
+            return Ok(0);
+        }
+        // What is read is gone from the line, so the buffer must be there for it.
+        let mut chunk = [0u8; CHUNK];
+        let wanted = sink.remaining().min(CHUNK);
+        sink.prepare(wanted)?;
+        let count = self.tty.line.lock().read(chunk.get_mut(..wanted).unwrap_or_default()).ok_or(Errno::EAGAIN)?;
+        sink.put(chunk.get(..count).unwrap_or_default())?;
+        Ok(count)
+    }
+
+    fn try_write(&self, source: &mut dyn Source, _: u64) -> Result<usize> {
+        self.tty.write(source)
+    }
+
+    fn poll(&self) -> Readiness {
+        let mut ready = Readiness::OUT | Readiness::WRNORM;
+        ready.set(Readiness::IN | Readiness::RDNORM, self.tty.line.lock().ready());
+        ready
+    }
+
+    fn wait_queue(&self, side: Side) -> Option<&WaitQueue> {
+        Some(match side {
+            Side::Read => &self.tty.readable,
+            Side::Write => &self.tty.writable,
+        })
+    }
+
+    fn inode(&self) -> Option<&Arc<Inode>> {
+        Some(&self.inode)
+    }
+
+    fn available(&self) -> Result<usize> {
+        Ok(self.tty.waiting_input())
+    }
+
+    fn terminal(&self) -> Option<&Arc<Tty>> {
+        Some(&self.tty)
+    }
+}

@@ -1,0 +1,144 @@
+//! Character devices by number, as Linux numbers them (Documentation/admin-guide/devices.txt).
+
+use alloc::sync::Arc;
+
+use halyard_cell::SpinLock;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use super::file::File;
+use super::inode::{DeviceNumber, Inode};
+use crate::io::{Sink, Source};
+use crate::kernel::Kernel;
+use crate::tty::TtyFile;
+use crate::{Errno, Result};
+
+/// The most bytes moved in one piece.
+const CHUNK: usize = 256;
+
+/// The devices of /dev with their numbers and permissions.
+pub const DEVICES: [(&str, DeviceNumber, u32); 8] = [
+    ("null", DeviceNumber { major: 1, minor: 3 }, 0o666),
+    ("zero", DeviceNumber { major: 1, minor: 5 }, 0o666),
+    ("full", DeviceNumber { major: 1, minor: 7 }, 0o666),
+    ("random", DeviceNumber { major: 1, minor: 8 }, 0o666),
+    ("urandom", DeviceNumber { major: 1, minor: 9 }, 0o666),
+    ("tty", DeviceNumber { major: 5, minor: 0 }, 0o666),
+    ("console", DeviceNumber { major: 5, minor: 1 }, 0o600),
+    ("ttyAMA0", DeviceNumber { major: 204, minor: 64 }, 0o600),
+];
+
+/// Opens the device that `inode` stands for. ENXIO: there is none of that number. `session` is the opener's: /dev/tty is its
+/// terminal.
+pub fn open(
+    kernel: &'static Kernel,
+    number: DeviceNumber,
+    inode: Arc<Inode>,
+    session: u32,
+) -> Result<Arc<dyn File>> {
+    let device = match (number.major, number.minor) {
+        (1, 3) => Memory::Null,
+        (1, 5) => Memory::Zero,
+        (1, 7) => Memory::Full,
+        (1, 8 | 9) => return Ok(Arc::new(RandomFile { kernel, inode })),
+        (5, 0) if kernel.console.session() != session => return Err(Errno::ENXIO),
+        (5, 0 | 1) | (204, 64) => return Ok(Arc::new(TtyFile::new(Arc::clone(&kernel.console), inode))),
+        _ => return Err(Errno::ENXIO),
+    };
+    Ok(Arc::new(MemoryDevice { device, inode }))
+}
+
+/// null(4), zero(4), full(4).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    Null,
+    Zero,
+    Full,
+}
+
+struct MemoryDevice {
+    device: Memory,
+    inode: Arc<Inode>,
+}
+
+impl File for MemoryDevice {
+    fn try_read(&self, sink: &mut dyn Sink, _: u64) -> Result<usize> {
+        if self.device == Memory::Null {
+            return Ok(0);
+        }
+        fill(sink, |_| {})
+    }
+
+    fn try_write(&self, source: &mut dyn Source, _: u64) -> Result<usize> {
+        if self.device == Memory::Full && source.remaining() > 0 {
+            return Err(Errno::ENOSPC);
+        }
+        // The data goes nowhere, so it is not even read: a bad pointer is no error here, as on Linux.
+        let count = source.remaining();
+        source.skip(count);
+        Ok(count)
+    }
+
+    fn inode(&self) -> Option<&Arc<Inode>> {
+        Some(&self.inode)
+    }
+}
+
+/// Fills a sink in chunks that `make` prepares; a fault after the first byte is a short count.
+fn fill(sink: &mut dyn Sink, mut make: impl FnMut(&mut [u8])) -> Result<usize> {
+    let wanted = sink.remaining();
+    let mut chunk = [0; CHUNK];
+    while sink.remaining() > 0 {
+        let length = sink.remaining().min(CHUNK);
+        let piece = chunk.get_mut(..length).unwrap_or_default();
+        make(piece);
+        if let Err(errno) = sink.put(piece) {
+            let done = wanted - sink.remaining();
+            return if done > 0 { Ok(done) } else { Err(errno) };
+        }
+    }
+    Ok(wanted)
+}
+
+/// The random number generator: ChaCha20, seeded once by the machine. Lock level 3.
+pub struct Random(SpinLock<ChaCha20Rng>);
+
+impl Random {
+    /// A generator that starts from `seed`.
+    #[must_use]
+    pub fn new(seed: [u8; 32]) -> Random {
+        Random(SpinLock::new(ChaCha20Rng::from_seed(seed)))
+    }
+
+    /// Fills `into` with random bytes.
+    pub fn fill(&self, into: &mut [u8]) {
+        self.0.lock().fill_bytes(into);
+    }
+
+    /// Fills a sink. EFAULT.
+    pub fn read(&self, sink: &mut dyn Sink) -> Result<usize> {
+        fill(sink, |piece| self.fill(piece))
+    }
+}
+
+/// random(4): both devices give the same numbers and never block; writing to them is accepted and changes nothing.
+struct RandomFile {
+    kernel: &'static Kernel,
+    inode: Arc<Inode>,
+}
+
+impl File for RandomFile {
+    fn try_read(&self, sink: &mut dyn Sink, _: u64) -> Result<usize> {
+        self.kernel.random.read(sink)
+    }
+
+    fn try_write(&self, source: &mut dyn Source, _: u64) -> Result<usize> {
+        let count = source.remaining();
+        source.skip(count);
+        Ok(count)
+    }
+
+    fn inode(&self) -> Option<&Arc<Inode>> {
+        Some(&self.inode)
+    }
+}

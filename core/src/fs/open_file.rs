@@ -1,0 +1,182 @@
+//! Open files: what a descriptor refers to, shared by all descriptors that dup and fork made of one open(2).
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use bitflags::bitflags;
+use halyard_cell::SpinLock;
+
+use super::file::File;
+use crate::counters::{Kind, Live, live};
+use crate::io::{Sink, Source};
+use crate::{Errno, Result};
+
+/// The most open files there may be at once; more are ENFILE.
+pub const OPEN_FILES_MAX: usize = 65536;
+
+bitflags! {
+    /// Flags of an open file: the access mode and what fcntl's F_SETFL may change. Linux's O_* bits for arm64.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct OpenFlags: u32 {
+        /// O_WRONLY: writes, does not read.
+        const WRITE_ONLY = 0o1;
+        /// O_RDWR: both.
+        const READ_WRITE = 0o2;
+        /// O_APPEND: every write goes to the end.
+        const APPEND = 0o2000;
+        /// O_NONBLOCK: EAGAIN instead of waiting.
+        const NONBLOCK = 0o4000;
+        /// O_DIRECT: on a pipe, packet mode; elsewhere without effect.
+        const DIRECT = 0o200_000;
+        /// O_PATH: names a file, gives no access to it.
+        const PATH = 0o10_000_000;
+    }
+}
+
+impl OpenFlags {
+    /// What F_SETFL may change.
+    pub const CHANGEABLE: OpenFlags = OpenFlags::APPEND.union(OpenFlags::NONBLOCK).union(OpenFlags::DIRECT);
+
+    /// Whether the access mode allows reading.
+    #[inline]
+    #[must_use]
+    pub const fn readable(self) -> bool {
+        self.bits() & (0o3 | OpenFlags::PATH.bits()) != 0o1 && !self.contains(OpenFlags::PATH)
+    }
+
+    /// Whether the access mode allows writing.
+    #[inline]
+    #[must_use]
+    pub const fn writable(self) -> bool {
+        self.bits() & 0o3 != 0 && !self.contains(OpenFlags::PATH)
+    }
+}
+
+/// An open file. The position is locked (level 3) only for files in which positions mean something.
+pub struct OpenFile {
+    file: Arc<dyn File>,
+    flags: AtomicU32,
+    seekable: bool,
+    position: SpinLock<u64>,
+    _live: Live,
+}
+
+impl OpenFile {
+    /// Opens `file`. ENFILE: too many open files in the system.
+    pub fn new(file: Arc<dyn File>, flags: OpenFlags) -> Result<Arc<OpenFile>> {
+        if live(Kind::OpenFile) >= OPEN_FILES_MAX {
+            return Err(Errno::ENFILE);
+        }
+        let seekable = file.seekable();
+        Ok(Arc::new(OpenFile {
+            file,
+            flags: AtomicU32::new(flags.bits()),
+            seekable,
+            position: SpinLock::new(0),
+            _live: Live::new(Kind::OpenFile),
+        }))
+    }
+
+    /// Whether positions mean something.
+    #[must_use]
+    pub const fn seekable(&self) -> bool {
+        self.seekable
+    }
+
+    /// What stands behind it.
+    #[inline]
+    #[must_use]
+    pub fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    /// Its flags now.
+    #[inline]
+    #[must_use]
+    pub fn flags(&self) -> OpenFlags {
+        OpenFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Whether calls on it return EAGAIN instead of waiting.
+    #[inline]
+    #[must_use]
+    pub fn nonblocking(&self) -> bool {
+        self.flags().contains(OpenFlags::NONBLOCK)
+    }
+
+    /// Changes what F_SETFL may change; the rest stays.
+    pub fn set_flags(&self, wanted: OpenFlags) {
+        let keep = self.flags().difference(OpenFlags::CHANGEABLE);
+        let set = keep.union(wanted.intersection(OpenFlags::CHANGEABLE));
+        self.flags.store(set.bits(), Ordering::Relaxed);
+    }
+
+    /// Reads at the position and moves it. EBADF: not open for reading. EAGAIN: nothing there yet.
+    #[inline]
+    pub fn try_read(&self, sink: &mut dyn Sink) -> Result<usize> {
+        if !self.flags().readable() {
+            return Err(Errno::EBADF);
+        }
+        if !self.seekable {
+            return self.file.try_read(sink, 0);
+        }
+        let mut position = self.position.lock();
+        let count = self.file.try_read(sink, *position)?;
+        *position = position.saturating_add(count as u64);
+        Ok(count)
+    }
+
+    /// Writes at the position (at the end with O_APPEND) and moves it. EBADF: not open for writing. EAGAIN: no room yet.
+    #[inline]
+    pub fn try_write(&self, source: &mut dyn Source) -> Result<usize> {
+        let flags = self.flags();
+        if !flags.writable() {
+            return Err(Errno::EBADF);
+        }
+        if !self.seekable {
+            return self.file.try_write(source, 0);
+        }
+        let mut position = self.position.lock();
+        let (count, end) = if flags.contains(OpenFlags::APPEND) {
+            self.file.try_append(source)?
+        } else {
+            let count = self.file.try_write(source, *position)?;
+            (count, position.saturating_add(count as u64))
+        };
+        *position = end;
+        Ok(count)
+    }
+
+    /// Reads at `at`; the position stays. ESPIPE: positions mean nothing here.
+    pub fn try_read_at(&self, sink: &mut dyn Sink, at: u64) -> Result<usize> {
+        if !self.flags().readable() {
+            return Err(Errno::EBADF);
+        }
+        if self.seekable { self.file.try_read(sink, at) } else { Err(Errno::ESPIPE) }
+    }
+
+    /// Writes at `at` (Linux: at the end with O_APPEND); the position stays. ESPIPE: positions mean nothing here.
+    pub fn try_write_at(&self, source: &mut dyn Source, at: u64) -> Result<usize> {
+        let flags = self.flags();
+        if !flags.writable() {
+            return Err(Errno::EBADF);
+        }
+        if !self.seekable {
+            return Err(Errno::ESPIPE);
+        }
+        if flags.contains(OpenFlags::APPEND) {
+            return self.file.try_append(source).map(|(count, _)| count);
+        }
+        self.file.try_write(source, at)
+    }
+
+    /// Does `change` to the position under its lock; what it returns is the new position. ESPIPE: positions mean nothing.
+    pub fn reposition(&self, change: impl FnOnce(u64) -> Result<u64>) -> Result<u64> {
+        if !self.seekable {
+            return Err(Errno::ESPIPE);
+        }
+        let mut position = self.position.lock();
+        *position = change(*position)?;
+        Ok(*position)
+    }
+}

@@ -1,0 +1,136 @@
+//! Regular files and directories, open: what ramfs puts behind a descriptor.
+
+use alloc::sync::Arc;
+
+use super::directory::{Directory, Listed};
+use super::file::File;
+use super::inode::Inode;
+use crate::io::{Sink, Source};
+use crate::mm::MemoryObject;
+use crate::{Errno, Result};
+
+/// A regular file, open. Its bytes are the memory object's; mappings share them.
+pub struct RegularFile {
+    inode: Arc<Inode>,
+    memory: Arc<MemoryObject>,
+}
+
+impl RegularFile {
+    /// Opens `inode`, whose bytes are `memory`.
+    #[must_use]
+    pub fn new(inode: Arc<Inode>, memory: Arc<MemoryObject>) -> RegularFile {
+        RegularFile { inode, memory }
+    }
+}
+
+impl File for RegularFile {
+    fn try_read(&self, sink: &mut dyn Sink, at: u64) -> Result<usize> {
+        self.memory.read_at(at, sink)
+    }
+
+    fn try_write(&self, source: &mut dyn Source, at: u64) -> Result<usize> {
+        self.memory.write_at(at, source)
+    }
+
+    fn try_append(&self, source: &mut dyn Source) -> Result<(usize, u64)> {
+        self.memory.append(source)
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn memory(&self) -> Result<Arc<MemoryObject>> {
+        Ok(Arc::clone(&self.memory))
+    }
+
+    fn inode(&self) -> Option<&Arc<Inode>> {
+        Some(&self.inode)
+    }
+
+    fn truncate(&self, length: u64) -> Result<()> {
+        self.memory.truncate(length)
+    }
+
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A directory, open. Its position is the cookie of the entry to come.
+pub struct DirectoryFile {
+    inode: Arc<Inode>,
+}
+
+impl DirectoryFile {
+    /// Opens `inode`, a directory.
+    #[must_use]
+    pub fn new(inode: Arc<Inode>) -> DirectoryFile {
+        DirectoryFile { inode }
+    }
+
+    /// `.` and `..`, which are not among the names.
+    fn dots(&self, cookie: u64) -> Option<Listed> {
+        let (name, inode): (&[u8], _) = match cookie {
+            0 => (b".", Arc::clone(&self.inode)),
+            1 => (b"..", self.inode.parent_directory().unwrap_or_else(|| Arc::clone(&self.inode))),
+            _ => return None,
+        };
+        Some(Listed { name: Arc::from(name), cookie: cookie + 1, inode })
+    }
+}
+
+impl File for DirectoryFile {
+    fn try_read(&self, _: &mut dyn Sink, _: u64) -> Result<usize> {
+        Err(Errno::EISDIR)
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn inode(&self) -> Option<&Arc<Inode>> {
+        Some(&self.inode)
+    }
+
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn entry_from(&self, cookie: u64) -> Result<Option<Listed>> {
+        if let Some(dot) = self.dots(cookie) {
+            return Ok(Some(dot));
+        }
+        match self.inode.directory() {
+            Ok(directory) => Ok(Directory::entry_from(directory, cookie)),
+            Err(_) => Ok(self.inode.folder().and_then(|folder| folder.entry_from(cookie))),
+        }
+    }
+}
+
+/// A file opened with O_PATH: a name for an inode, with no access to its contents.
+pub struct PathFile {
+    inode: Arc<Inode>,
+}
+
+impl PathFile {
+    /// Names `inode`.
+    #[must_use]
+    pub fn new(inode: Arc<Inode>) -> PathFile {
+        PathFile { inode }
+    }
+}
+
+impl File for PathFile {
+    fn try_read(&self, _: &mut dyn Sink, _: u64) -> Result<usize> {
+        Err(Errno::EBADF)
+    }
+
+    fn try_write(&self, _: &mut dyn Source, _: u64) -> Result<usize> {
+        Err(Errno::EBADF)
+    }
+
+    fn inode(&self) -> Option<&Arc<Inode>> {
+        Some(&self.inode)
+    }
+}

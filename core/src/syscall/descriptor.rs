@@ -1,0 +1,174 @@
+//! Descriptors: dup, close, fcntl, ioctl, lseek, and what concerns an open file as a whole.
+
+use super::{Answer, Call, DONE, Outcome};
+use crate::fs::open_file::OpenFlags;
+use crate::process::limits::Resource;
+use crate::tty;
+use crate::{Errno, Result};
+
+pub(super) const O_CLOEXEC: u32 = 0o2_000_000;
+
+impl Call<'_> {
+    /// One more than the greatest descriptor that the caller may have.
+    pub(super) fn descriptor_limit(&self) -> usize {
+        usize::try_from(self.process().limits.get(Resource::FILES).soft).unwrap_or(usize::MAX)
+    }
+}
+
+/// close(2).
+pub(super) fn close(call: &mut Call<'_>) -> Answer {
+    call.files().close(call.int::<0>())?;
+    DONE
+}
+
+/// close_range(2).
+pub(super) fn close_range(call: &mut Call<'_>) -> Answer {
+    const CLOSE_RANGE_UNSHARE: u32 = 2;
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    let (first, last, flags) = (call.uint::<0>(), call.uint::<1>(), call.uint::<2>());
+    if first > last || flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & CLOSE_RANGE_UNSHARE != 0 {
+        let own = call.files().fork()?;
+        call.task.files = own;
+    }
+    call.files().close_range(first, last, flags & CLOSE_RANGE_CLOEXEC != 0);
+    DONE
+}
+
+/// dup(2).
+pub(super) fn dup(call: &mut Call<'_>) -> Answer {
+    let file = call.file::<0>()?;
+    let fd = call.files().insert(file, 0, call.descriptor_limit(), false)?;
+    Ok(Outcome::Done(fd as usize))
+}
+
+/// dup3(2).
+pub(super) fn dup3(call: &mut Call<'_>) -> Answer {
+    let (from, to, flags) = (call.int::<0>(), call.int::<1>(), call.uint::<2>());
+    if from == to || flags & !O_CLOEXEC != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let fd = call.files().replace(from, to, call.descriptor_limit(), flags & O_CLOEXEC != 0)?;
+    Ok(Outcome::Done(fd as usize))
+}
+
+/// fcntl(2).
+pub(super) fn fcntl(call: &mut Call<'_>) -> Answer {
+    const F_DUPFD: u32 = 0;
+    const F_GETFD: u32 = 1;
+    const F_SETFD: u32 = 2;
+    const F_GETFL: u32 = 3;
+    const F_SETFL: u32 = 4;
+    const F_DUPFD_CLOEXEC: u32 = 1030;
+    const F_SETPIPE_SZ: u32 = 1031;
+    const F_GETPIPE_SZ: u32 = 1032;
+    const O_LARGEFILE: u32 = 0o400_000;
+    let fd = call.int::<0>();
+    let file = call.file::<0>()?;
+    let value = match call.uint::<1>() {
+        command @ (F_DUPFD | F_DUPFD_CLOEXEC) => {
+            let limit = call.descriptor_limit();
+            let least = usize::try_from(call.int::<2>()).ok().filter(|least| *least < limit).ok_or(Errno::EINVAL)?;
+            call.files().insert(file, least, limit, command == F_DUPFD_CLOEXEC)? as usize
+        }
+        F_GETFD => usize::from(call.files().close_on_exec(fd)?),
+        F_SETFD => {
+            call.files().set_close_on_exec(fd, call.arg::<2>() & 1 != 0)?;
+            0
+        }
+        F_GETFL => (file.flags().bits() | if file.seekable() { O_LARGEFILE } else { 0 }) as usize,
+        F_SETFL => {
+            file.set_flags(OpenFlags::from_bits_truncate(call.uint::<2>()));
+            0
+        }
+        F_GETPIPE_SZ => file.file().pipe_capacity()?,
+        F_SETPIPE_SZ => {
+            let bytes = usize::try_from(call.int::<2>()).map_err(|_| Errno::EINVAL)?;
+            file.file().set_pipe_capacity(bytes, call.process().credentials().privileged())?
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    Ok(Outcome::Done(value))
+}
+
+/// ioctl(2): what any file understands, then the terminal's.
+pub(super) fn ioctl(call: &mut Call<'_>) -> Answer {
+    const FIONREAD: u32 = 0x541b;
+    const FIONBIO: u32 = 0x5421;
+    const FIONCLEX: u32 = 0x5450;
+    const FIOCLEX: u32 = 0x5451;
+    let fd = call.int::<0>();
+    let file = call.file::<0>()?;
+    match call.uint::<1>() {
+        FIOCLEX => call.files().set_close_on_exec(fd, true)?,
+        FIONCLEX => call.files().set_close_on_exec(fd, false)?,
+        FIONBIO => {
+            let on: i32 = call.space().read_user(call.addr::<2>())?;
+            let mut flags = file.flags();
+            flags.set(OpenFlags::NONBLOCK, on != 0);
+            file.set_flags(flags);
+        }
+        FIONREAD => {
+            let available = i32::try_from(file.file().available()?).unwrap_or(i32::MAX);
+            call.space().write_user(call.addr::<2>(), &available)?;
+        }
+        request => {
+            let terminal = file.file().terminal().ok_or(Errno::ENOTTY)?;
+            return tty::ioctl::ioctl(call, terminal, request);
+        }
+    }
+    DONE
+}
+
+/// lseek(2).
+pub(super) fn lseek(call: &mut Call<'_>) -> Answer {
+    const SEEK_SET: u32 = 0;
+    const SEEK_CUR: u32 = 1;
+    const SEEK_END: u32 = 2;
+    const SEEK_DATA: u32 = 3;
+    const SEEK_HOLE: u32 = 4;
+    let file = call.file::<0>()?;
+    let (by, whence) = (call.arg::<1>() as i64, call.uint::<2>());
+    let end = file.file().end();
+    let position = file.reposition(|position| match whence {
+        SEEK_SET => moved(0, by),
+        SEEK_CUR => moved(position, by),
+        SEEK_END => moved(end, by),
+        // Every byte counts as data, so the only hole is the end (lseek(2) allows this).
+        SEEK_DATA | SEEK_HOLE if by < 0 || by as u64 >= end => Err(Errno::ENXIO),
+        SEEK_DATA => Ok(by as u64),
+        SEEK_HOLE => Ok(end),
+        _ => Err(Errno::EINVAL),
+    })?;
+    Ok(Outcome::Done(position as usize))
+}
+
+/// EINVAL: before the beginning. EOVERFLOW: beyond what an offset can say.
+fn moved(from: u64, by: i64) -> Result<u64> {
+    let to = i64::try_from(from).ok().and_then(|from| from.checked_add(by)).ok_or(Errno::EOVERFLOW)?;
+    u64::try_from(to).map_err(|_| Errno::EINVAL)
+}
+
+/// ftruncate(2).
+pub(super) fn ftruncate(call: &mut Call<'_>) -> Answer {
+    let length = u64::try_from(call.arg::<1>() as i64).map_err(|_| Errno::EINVAL)?;
+    let file = call.file::<0>()?;
+    if !file.flags().writable() {
+        return Err(Errno::EINVAL);
+    }
+    file.file().truncate(length)?;
+    DONE
+}
+
+/// fsync(2), fdatasync(2): everything is in memory; there is nothing to wait for.
+pub(super) fn fsync(call: &mut Call<'_>) -> Answer {
+    call.file::<0>()?.file().sync()?;
+    DONE
+}
+
+/// sync(2).
+pub(super) fn sync(_: &mut Call<'_>) -> Answer {
+    DONE
+}
