@@ -42,6 +42,8 @@ pub fn exit_thread(kernel: &'static Kernel, mut task: Box<Task>, request: ExitRe
     drop(thread);
     if last {
         end_process(kernel, &process, process.exiting().unwrap_or(status));
+    } else {
+        signal::on_thread_exit(kernel, &process);
     }
 }
 

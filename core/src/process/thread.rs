@@ -142,6 +142,12 @@ impl Thread {
         }
     }
 
+    /// As [`Thread::demand_attention`], by the thread itself: it runs already.
+    #[inline]
+    pub fn note_attention(&self) {
+        self.attention.store(true, Ordering::Release);
+    }
+
     /// Nothing is to be done any more, as far as its holder can tell. Called before looking, so that nothing is missed.
     pub fn clear_attention(&self) {
         self.attention.store(false, Ordering::SeqCst);

@@ -14,6 +14,7 @@ use halyard_cell::{FutureSlot, Linked};
 use crate::fs::descriptors::DescriptorTable;
 use crate::machine::UserContext;
 use crate::mm::AddressSpace;
+use crate::process::signal;
 use crate::process::thread::Thread;
 use crate::sched::run_queue::{Policy, Schedulable};
 use crate::time::Instant;
@@ -34,7 +35,7 @@ pub struct Task {
     pub files: Arc<DescriptorTable>,
     /// When it was given the CPU.
     started: Instant,
-    /// The number (x8) and first argument (x0) of the call in progress, for its restart after a signal.
+    /// What it takes to make the call in progress again after a signal.
     pub restart: Restart,
     /// The call that it waits in.
     call: FutureSlot<CALL_BYTES, Result<usize>>,
@@ -46,8 +47,9 @@ pub struct Task {
 pub struct Restart {
     /// x0 as the program gave it; the result has overwritten it by then.
     pub x0: u64,
-    /// Whether the last trap was a system call whose result is in x0.
-    pub in_call: bool,
+    /// What the call that has just failed wants: one of the internal errors of `process::signal`, which delivery settles
+    /// before the program runs on.
+    pub wish: Option<Errno>,
 }
 
 impl Task {
@@ -105,10 +107,14 @@ impl Task {
         self.call.clear();
     }
 
-    /// Gives the program `errno`.
+    /// Gives the program `errno`. An internal one is kept until delivery has settled it.
     #[inline]
     pub fn fail(&mut self, errno: Errno) {
-        self.context.regs.x[0] = (errno.0 as i64).wrapping_neg() as u64;
+        self.context.regs.x[0] = errno.to_return() as u64;
+        if signal::is_internal(errno) {
+            self.restart.wish = Some(errno);
+            self.thread.note_attention();
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod info;
 pub mod process;
 pub mod schedule;
+pub mod signal;
 mod table;
 pub mod time;
 
@@ -68,7 +69,6 @@ type Handler = fn(&mut Call<'_>) -> Answer;
 pub fn dispatch(kernel: &'static Kernel, task: &mut Task) -> Answer {
     let number = task.context.regs.x[8];
     task.restart.x0 = task.context.regs.x[0];
-    task.restart.in_call = true;
     let Some(entry) = table::entry(number) else { return Err(Errno::ENOSYS) };
     if entry.allocates {
         kernel.admit()?;
