@@ -1,14 +1,34 @@
 //! From a machine that is up to the first program.
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::ops::Range;
 
+use crate::Errno;
+use crate::fs::descriptors::{DESCRIPTORS_MAX, DescriptorTable};
+use crate::fs::devices::Random;
+use crate::fs::namespace::Namespace;
+use crate::fs::open::{self, OpenRequest, Opened};
+use crate::fs::open_file::OpenFlags;
+use crate::fs::path::{FsContext, Walker};
+use crate::fs::{initramfs, mount};
 use crate::kernel::Kernel;
-use crate::machine::{Frame, Machine, Shutdown};
+use crate::machine::{Frame, Machine, PAGE_SIZE, UserContext};
 use crate::mm::Memory;
+use crate::process::credentials::Credentials;
+use crate::process::image::{self, Strings};
+use crate::process::limits::Limits;
+use crate::process::process::{Parts, Process};
+use crate::process::signal::{ProcessSignals, ThreadSignals};
+use crate::process::table::ProcessTable;
+use crate::process::thread::Thread;
+use crate::sched::Scheduler;
+use crate::sched::run_queue::Policy;
+use crate::sched::task::Task;
+use crate::time::Clock;
+use crate::tty::Tty;
 
 /// What the machine hands over.
 pub struct BootInfo {
@@ -76,6 +96,159 @@ impl<'a> Iterator for Words<'a> {
         Some(word)
     }
 }
+/// Why the kernel could not start its first program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootError {
+    /// Too little memory for the kernel's own tables.
+    Memory,
+    /// The first program could not be executed.
+    Init(Errno),
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BootError::Memory => f.write_str("too little memory to start"),
+            BootError::Init(errno) => {
+                write!(f, "cannot run the first program ({errno}): is it in the initramfs, and static arm64?")
+            }
+        }
+    }
+}
+
+/// Makes the kernel and its first process. Every CPU then calls [`Kernel::run_cpu`].
+///
+/// # Errors
+/// [`BootError`]; a broken initramfs is none: what could be unpacked is there, and the console says what was wrong.
+pub fn boot(info: BootInfo) -> core::result::Result<&'static Kernel, BootError> {
+    let options = Options::parse(info.command_line);
+    let kernel: &'static Kernel = Box::leak(Box::new(make_kernel(&info)));
+    if !options.quiet {
+        greet(kernel);
+    }
+    fill_names(kernel, &info).map_err(BootError::Init)?;
+    start_init(kernel, &options).map_err(BootError::Init)?;
+    Ok(kernel)
+}
+
+fn make_kernel(info: &BootInfo) -> Kernel {
+    let clock = Clock::new(info.machine.now(), info.real_time);
+    Kernel {
+        machine: info.machine,
+        memory: info.memory,
+        processes: ProcessTable::new(),
+        scheduler: Scheduler::new(),
+        names: Namespace::new(clock.real(info.machine.now())),
+        clock,
+        console: Arc::new(Tty::new(info.machine)),
+        random: Random::new(info.seed),
+        command_line: info.command_line,
+    }
+}
+
+/// Says who runs, and on what.
+fn greet(kernel: &Kernel) {
+    let mebibytes = kernel.memory.frames.total() * PAGE_SIZE >> 20;
+    kernel.say(format_args!("{}: {mebibytes} MiB\n", crate::version::VERSION));
+}
+
+/// Unpacks the initramfs, gives its frames to the pool, mounts what every system has.
+fn fill_names(kernel: &'static Kernel, info: &BootInfo) -> crate::Result<()> {
+    match info.initramfs {
+        Some(archive) => {
+            if let Err(bad) = initramfs::unpack(&kernel.names, kernel.memory, archive) {
+                kernel.say(format_args!("halyard: {bad}\n"));
+            }
+            kernel.memory.frames.give(info.initramfs_frames.clone());
+        }
+        None => kernel.say(format_args!("halyard: no initramfs: the loader gave none\n")),
+    }
+    mount::mount_standard(kernel)
+}
+
+/// Executes the first program with the console as its first three descriptors.
+fn start_init(kernel: &'static Kernel, options: &Options<'_>) -> crate::Result<()> {
+    let fs = Arc::new(FsContext::new(Arc::clone(kernel.names.root())));
+    let credentials = Arc::new(Credentials::root());
+    let mut argv = Strings::default();
+    argv.push(options.init.as_bytes())?;
+    for argument in &options.arguments {
+        argv.push(argument.as_bytes())?;
+    }
+    let mut envp = Strings::default();
+    for variable in ["HOME=/", "TERM=linux"] {
+        envp.push(variable.as_bytes())?;
+    }
+    let image = image::load(kernel, &fs, &credentials, options.init.as_bytes(), argv, envp)?;
+    let files = Arc::new(DescriptorTable::new());
+    open_console(kernel, &fs, &credentials, &files)?;
+    let parts = Parts {
+        space: Arc::clone(&image.space),
+        files: Arc::clone(&files),
+        fs,
+        credentials,
+        signals: ProcessSignals::default(),
+        limits: Limits::default(),
+    };
+    let pid = kernel.processes.number()?;
+    let process = Arc::new(Process::new(pid, parts));
+    process.set_names(options.init.as_bytes(), image.command_line);
+    let signals = ThreadSignals::default();
+    let thread = Thread::new(kernel, Arc::clone(&process), pid, Policy::Fair(0), signals);
+    let thread = Arc::new(thread);
+    process.add_thread(Arc::clone(&thread));
+    kernel.processes.add(process, 0);
+    kernel.processes.add_thread(Arc::clone(&thread));
+    let context = UserContext { regs: image.regs, ..UserContext::default() };
+    let task = Box::new(Task::new(context, thread, image.space, files));
+    kernel.scheduler.enqueue(kernel.machine, task);
+    Ok(())
+}
+
+/// Descriptors 0, 1 and 2. Without /dev/console init starts with none, as on Linux.
+fn open_console(
+    kernel: &'static Kernel,
+    fs: &FsContext,
+    who: &Credentials,
+    files: &DescriptorTable,
+) -> crate::Result<()> {
+    let walker = Walker { who, root: fs.root(), start: fs.root() };
+    let flags = OpenFlags::READ_WRITE.bits();
+    let request = OpenRequest { walker, flags, permissions: 0, session: 0 };
+    match open::open(kernel, &request, b"/dev/console".to_vec()) {
+        Ok(Opened::Now(console)) => {
+            for fd in 0..3 {
+                files.insert(Arc::clone(&console), fd, DESCRIPTORS_MAX, false)?;
+            }
+        }
+        Ok(Opened::Fifo(..)) | Err(_) => kernel.say(format_args!("halyard: no /dev/console\n")),
+    }
+    Ok(())
+}
+
+impl Kernel {
+    /// Says something on the console, in plain text.
+    pub fn say(&self, text: fmt::Arguments<'_>) {
+        struct Console<'a>(&'a dyn Machine);
+        impl fmt::Write for Console<'_> {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                for line in text.split_inclusive('\n') {
+                    match line.strip_suffix('\n') {
+                        Some(line) => {
+                            self.0.console_write(line.as_bytes());
+                            self.0.console_write(b"\r\n");
+                        }
+                        None => self.0.console_write(line.as_bytes()),
+                    }
+                }
+                Ok(())
+            }
+        }
+        // A console cannot fail.
+        let _ = fmt::Write::write_fmt(&mut Console(self.machine), text);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,11 @@
 //! Where bytes come from and go to: the two traits by which objects move data without knowing whether the other side is
 //! a program's memory, a kernel buffer or a test.
 
+use crate::machine::{Frame, Machine};
 use crate::{Errno, Result};
+
+/// Bytes that are moved at once where neither side can be reached directly.
+const BOUNCE: usize = 256;
 
 /// Bytes to be taken, in order: the data of a `write`.
 pub trait Source {
@@ -14,6 +18,27 @@ pub trait Source {
     fn prepare(&mut self, count: usize) -> Result<()>;
     /// Passes over the next `count` bytes (at most [`Source::remaining`]) without reading them.
     fn skip(&mut self, count: usize);
+
+    /// As [`Source::take`], to `count` bytes at `offset` of a frame that the caller holds, without a stop in between where
+    /// the source is memory too.
+    fn take_to_frame(
+        &mut self,
+        machine: &dyn Machine,
+        frame: Frame,
+        offset: usize,
+        count: usize,
+    ) -> Result<()> {
+        let mut buffer = [0; BOUNCE];
+        for at in (0..count).step_by(BOUNCE) {
+            let part = buffer.get_mut(..BOUNCE.min(count - at)).unwrap_or_default();
+            let before = self.remaining();
+            let taken = self.take(part);
+            let done = before - self.remaining();
+            machine.write_frame(frame, offset + at, part.get(..done).unwrap_or_default());
+            taken?;
+        }
+        Ok(())
+    }
 }
 
 /// Room to be filled, in order: the buffer of a `read`.
@@ -25,67 +50,60 @@ pub trait Sink {
     fn put(&mut self, bytes: &[u8]) -> Result<()>;
     /// Makes sure that the next `count` bytes can be stored now (pages filled in, copied); EFAULT if not.
     fn prepare(&mut self, count: usize) -> Result<()>;
-}
 
-/// A kernel buffer as a [`Source`].
-pub struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    /// All of `bytes`.
-    #[must_use]
-    pub const fn new(bytes: &'a [u8]) -> Bytes<'a> {
-        Bytes(bytes)
+    /// As [`Sink::put`], from `count` bytes at `offset` of a frame that the caller holds, without a stop in between where
+    /// the sink is memory too.
+    fn put_from_frame(
+        &mut self,
+        machine: &dyn Machine,
+        frame: Frame,
+        offset: usize,
+        count: usize,
+    ) -> Result<()> {
+        let mut buffer = [0; BOUNCE];
+        for at in (0..count).step_by(BOUNCE) {
+            let part = buffer.get_mut(..BOUNCE.min(count - at)).unwrap_or_default();
+            machine.read_frame(frame, offset + at, part);
+            self.put(part)?;
+        }
+        Ok(())
     }
 }
 
-impl Source for Bytes<'_> {
+impl Source for &[u8] {
     fn remaining(&self) -> usize {
-        self.0.len()
+        self.len()
     }
 
     fn take(&mut self, into: &mut [u8]) -> Result<()> {
-        let (taken, left) = self.0.split_at_checked(into.len()).ok_or(Errno::EFAULT)?;
-        into.copy_from_slice(taken);
-        self.0 = left;
+        let (now, later) = self.split_at_checked(into.len()).ok_or(Errno::EFAULT)?;
+        into.copy_from_slice(now);
+        *self = later;
         Ok(())
     }
 
     fn prepare(&mut self, count: usize) -> Result<()> {
-        if count <= self.0.len() { Ok(()) } else { Err(Errno::EFAULT) }
+        if count <= self.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 
     fn skip(&mut self, count: usize) {
-        self.0 = self.0.get(count..).unwrap_or_default();
+        *self = self.get(count..).unwrap_or_default();
     }
 }
 
-/// A kernel buffer as a [`Sink`].
-pub struct Room<'a> {
-    room: &'a mut [u8],
-    used: usize,
-}
-
-impl<'a> Room<'a> {
-    /// All of `room`.
-    #[must_use]
-    pub const fn new(room: &'a mut [u8]) -> Room<'a> {
-        Room { room, used: 0 }
-    }
-}
-
-impl Sink for Room<'_> {
+impl Sink for &mut [u8] {
     fn remaining(&self) -> usize {
-        self.room.len() - self.used
+        self.len()
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        let end = self.used + bytes.len();
-        self.room.get_mut(self.used..end).ok_or(Errno::EFAULT)?.copy_from_slice(bytes);
-        self.used = end;
+        let (now, later) = core::mem::take(self).split_at_mut_checked(bytes.len()).ok_or(Errno::EFAULT)?;
+        now.copy_from_slice(bytes);
+        *self = later;
         Ok(())
     }
 
     fn prepare(&mut self, count: usize) -> Result<()> {
-        if count <= self.remaining() { Ok(()) } else { Err(Errno::EFAULT) }
+        if count <= self.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 }

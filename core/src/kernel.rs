@@ -7,6 +7,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::task::{Context, Poll};
 
+use crate::fs::devices::Random;
+use crate::fs::namespace::Namespace;
 use crate::machine::{CpuId, Irq, MAX_CPUS, Machine, Shutdown, Trap};
 use crate::mm::Memory;
 use crate::process::exit;
@@ -35,6 +37,12 @@ pub struct Kernel {
     pub clock: Clock,
     /// The console terminal.
     pub console: Arc<Tty>,
+    /// All names of files.
+    pub names: Namespace,
+    /// The random number generator.
+    pub random: Random,
+    /// What the machine was started with (/proc/cmdline).
+    pub command_line: &'static str,
 }
 
 /// What became of a task's turn on the CPU.
@@ -60,7 +68,7 @@ impl Kernel {
     }
 
     /// Waits for something to do.
-    fn rest(&self, cpu: &Cpu) {
+    fn rest(&'static self, cpu: &Cpu) {
         self.scheduler.set_idle(cpu.id, true);
         // A task queued since `next` looked would have found this CPU not idle and kicked nobody.
         if !self.scheduler.work_for(cpu.id) {
@@ -101,7 +109,11 @@ impl Kernel {
                     Turn::Continue(back) => task = back,
                     Turn::Over => return,
                 },
-                Trap::Interrupt(irq) => self.interrupt(cpu, irq),
+                Trap::Interrupt(irq) => {
+                    // Timers of CPU time look at what has been charged.
+                    task.stop_clock(self.machine.now());
+                    self.interrupt(cpu, irq);
+                }
                 Trap::Fault { kind, address, esr } => signal::on_fault(&mut task, kind, address, esr),
             }
         }
@@ -167,13 +179,13 @@ impl Kernel {
     }
 
     /// Handles an interrupt that the machine has acknowledged.
-    fn interrupt(&self, cpu: &Cpu, irq: Irq) {
+    fn interrupt(&'static self, cpu: &Cpu, irq: Irq) {
         match irq {
             Irq::Timer => {
                 cpu.alarm_rang();
                 cpu.alarms.expire(self.machine.now());
             }
-            Irq::Console => self.console.input_waiting(self.machine),
+            Irq::Console => self.console.input_waiting(self),
             Irq::Kick | Irq::Spurious => {}
         }
     }
@@ -182,6 +194,12 @@ impl Kernel {
     #[inline]
     fn arm(&self, cpu: &Cpu) {
         cpu.arm(self.machine);
+    }
+
+    /// The wall clock, ns since 1970.
+    #[must_use]
+    pub fn wall_clock(&self) -> u64 {
+        self.clock.real(self.machine.now())
     }
 
     /// The CPU that runs this code.

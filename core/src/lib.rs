@@ -21,12 +21,17 @@ extern crate self as halyard_core;
 #[path = "../../arch/host/src/machine/mod.rs"]
 pub(crate) mod host;
 
+pub mod boot;
 pub mod counters;
 pub mod fs;
 pub mod io;
 pub mod ipc;
+pub mod kernel;
 pub mod machine;
 pub mod mm;
+pub mod process;
+pub mod sched;
+pub mod syscall;
 pub mod time;
 pub mod tty;
 pub mod version;

@@ -224,6 +224,26 @@ pub trait Machine: Sync {
     fn zero_frame(&self, frame: Frame);
     /// Copies a whole pool frame.
     fn copy_frame(&self, from: Frame, to: Frame);
+    /// Copies between pool frames; neither range leaves its frame, and they do not overlap.
+    fn copy_between(
+        &self,
+        from: Frame,
+        from_offset: usize,
+        to: Frame,
+        to_offset: usize,
+        count: usize,
+    ) {
+        let mut buffer = [0; 256];
+        let mut done = 0;
+        while let Some(part) = buffer.get_mut(..(count - done).min(256)) {
+            if part.is_empty() {
+                break;
+            }
+            self.read_frame(from, from_offset + done, part);
+            self.write_frame(to, to_offset + done, part);
+            done += part.len();
+        }
+    }
     /// Compares the aligned u32 at `offset` with `expected` and if equal stores `new`; atomic against programs on all
     /// CPUs. Returns what was there. (Futex words.)
     fn compare_exchange_u32(&self, frame: Frame, offset: usize, expected: u32, new: u32) -> u32;

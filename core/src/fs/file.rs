@@ -8,6 +8,7 @@ use bitflags::bitflags;
 use super::directory::Listed;
 use super::inode::Inode;
 use crate::io::{Sink, Source};
+use crate::ipc::pipe::Pipe;
 use crate::mm::MemoryObject;
 use crate::tty::Tty;
 use crate::wait::WaitQueue;
@@ -95,9 +96,9 @@ pub trait File: Send + Sync {
         None
     }
 
-    /// `st_mode` of a file without an inode: type and permissions.
-    fn anonymous_mode(&self) -> u32 {
-        0o600
+    /// The pipe behind the file, for F_SETPIPE_SZ and FIONREAD; None if it is not one.
+    fn pipe(&self) -> Option<&Pipe> {
+        None
     }
 
     /// The length up to which lseek's SEEK_END counts.
@@ -124,18 +125,7 @@ pub trait File: Send + Sync {
 
     /// How many bytes a read would find now (FIONREAD). ENOTTY: means nothing here.
     fn available(&self) -> Result<usize> {
-        Err(Errno::ENOTTY)
-    }
-
-    /// The capacity of a pipe (F_GETPIPE_SZ). EBADF: no pipe.
-    fn pipe_capacity(&self) -> Result<usize> {
-        Err(Errno::EBADF)
-    }
-
-    /// Changes the capacity of a pipe (F_SETPIPE_SZ); returns what it is then. EBADF: no pipe. EBUSY, EPERM, EINVAL, ENOMEM.
-    fn set_pipe_capacity(&self, bytes: usize, privileged: bool) -> Result<usize> {
-        let _ = (bytes, privileged);
-        Err(Errno::EBADF)
+        self.pipe().map(Pipe::unread).ok_or(Errno::ENOTTY)
     }
 
     /// The terminal that this is.

@@ -161,7 +161,7 @@ fn add(
         && let Some(first) = linked.get(&entry.inode)
     {
         // Of hard links, the archive may give the bytes with any: the one that has them fills the file.
-        fill(first, memory, entry.data)?;
+        fill(first, entry.data)?;
         return names.link(first, &at, &root, now);
     }
     let inode = match entry.mode & S_IFMT {
@@ -182,11 +182,10 @@ fn add(
     Ok(())
 }
 
-fn fill(inode: &Inode, memory: &'static Memory, data: &[u8]) -> Result<()> {
+fn fill(inode: &Inode, data: &[u8]) -> Result<()> {
     let Node::Regular(object) = &inode.node else { return Ok(()) };
     if data.is_empty() {
         return Ok(());
     }
-    let _ = memory;
-    object.write_at(0, &mut crate::io::Bytes::new(data)).map(|_| ())
+    object.write_at(&mut &*data, 0).map(|_| ())
 }

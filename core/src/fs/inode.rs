@@ -213,7 +213,7 @@ impl Inode {
     #[must_use]
     pub fn size(&self) -> u64 {
         match &self.node {
-            Node::Regular(memory) => memory.len(),
+            Node::Regular(memory) => memory.size(),
             Node::Symlink(target) => target.len() as u64,
             Node::Directory(directory) => directory.len() as u64,
             _ => 0,

@@ -90,7 +90,7 @@ fn create(kernel: &'static Kernel, request: &OpenRequest<'_>, found: &Found) -> 
         return Err(Errno::EISDIR);
     }
     let maker = Maker { who: request.walker.who, permissions: request.permissions, now: kernel.wall_clock() };
-    let node = Node::Regular(MemoryObject::new(kernel.memory));
+    let node = Node::Regular(MemoryObject::new(kernel.memory, 0));
     match kernel.names.create(found, node, maker) {
         Err(Errno::EEXIST) if request.flags & O_EXCL == 0 => {
             let there = found.directory.directory()?.lookup(&found.name).ok_or(Errno::ENOENT)?;
@@ -110,7 +110,7 @@ fn open_inode(
         Node::Directory(_) | Node::Folder(_) => Arc::new(DirectoryFile::new(Arc::clone(&inode))),
         Node::Regular(memory) => {
             if request.flags & O_TRUNC != 0 {
-                memory.truncate(0)?;
+                memory.set_size(0)?;
                 let now = kernel.wall_clock();
                 inode.update(|it| (it.modified, it.changed) = (now, now));
             }

@@ -7,6 +7,7 @@ use bitflags::bitflags;
 use halyard_cell::SpinLock;
 
 use super::file::File;
+use super::inode::Inode;
 use crate::counters::{Kind, Live, live};
 use crate::io::{Sink, Source};
 use crate::{Errno, Result};
@@ -55,6 +56,8 @@ impl OpenFlags {
 /// An open file. The position is locked (level 3) only for files in which positions mean something.
 pub struct OpenFile {
     file: Arc<dyn File>,
+    /// The name's inode, where the file itself does not know it (FIFOs).
+    inode: Option<Arc<Inode>>,
     flags: AtomicU32,
     seekable: bool,
     position: SpinLock<u64>,
@@ -64,12 +67,18 @@ pub struct OpenFile {
 impl OpenFile {
     /// Opens `file`. ENFILE: too many open files in the system.
     pub fn new(file: Arc<dyn File>, flags: OpenFlags) -> Result<Arc<OpenFile>> {
+        OpenFile::named(file, flags, None)
+    }
+
+    /// Opens `file` by the name of `inode`. ENFILE.
+    pub fn named(file: Arc<dyn File>, flags: OpenFlags, inode: Option<Arc<Inode>>) -> Result<Arc<OpenFile>> {
         if live(Kind::OpenFile) >= OPEN_FILES_MAX {
             return Err(Errno::ENFILE);
         }
         let seekable = file.seekable();
         Ok(Arc::new(OpenFile {
             file,
+            inode,
             flags: AtomicU32::new(flags.bits()),
             seekable,
             position: SpinLock::new(0),
@@ -88,6 +97,12 @@ impl OpenFile {
     #[must_use]
     pub fn file(&self) -> &Arc<dyn File> {
         &self.file
+    }
+
+    /// The inode that was opened; None for what has no name (pipes).
+    #[must_use]
+    pub fn inode(&self) -> Option<&Arc<Inode>> {
+        self.inode.as_ref().or_else(|| self.file.inode())
     }
 
     /// Its flags now.

@@ -288,7 +288,8 @@ impl Inode {
     }
 
     /// The directory that this directory is in.
-    fn parent(&self) -> Option<Arc<Inode>> {
+    #[must_use]
+    pub fn parent(&self) -> Option<Arc<Inode>> {
         match &self.node {
             Node::Directory(directory) => directory.parent(),
             Node::Folder(folder) => folder.parent(),

@@ -2,9 +2,9 @@
 
 use alloc::sync::Arc;
 
-use super::directory::{Directory, Listed};
+use super::directory::Listed;
 use super::file::File;
-use super::inode::Inode;
+use super::inode::{Inode, Node};
 use crate::io::{Sink, Source};
 use crate::mm::MemoryObject;
 use crate::{Errno, Result};
@@ -25,11 +25,11 @@ impl RegularFile {
 
 impl File for RegularFile {
     fn try_read(&self, sink: &mut dyn Sink, at: u64) -> Result<usize> {
-        self.memory.read_at(at, sink)
+        self.memory.read_at(sink, at)
     }
 
     fn try_write(&self, source: &mut dyn Source, at: u64) -> Result<usize> {
-        self.memory.write_at(at, source)
+        self.memory.write_at(source, at)
     }
 
     fn try_append(&self, source: &mut dyn Source) -> Result<(usize, u64)> {
@@ -49,7 +49,7 @@ impl File for RegularFile {
     }
 
     fn truncate(&self, length: u64) -> Result<()> {
-        self.memory.truncate(length)
+        self.memory.set_size(length)
     }
 
     fn sync(&self) -> Result<()> {
@@ -73,7 +73,7 @@ impl DirectoryFile {
     fn dots(&self, cookie: u64) -> Option<Listed> {
         let (name, inode): (&[u8], _) = match cookie {
             0 => (b".", Arc::clone(&self.inode)),
-            1 => (b"..", self.inode.parent_directory().unwrap_or_else(|| Arc::clone(&self.inode))),
+            1 => (b"..", self.inode.parent().unwrap_or_else(|| Arc::clone(&self.inode))),
             _ => return None,
         };
         Some(Listed { name: Arc::from(name), cookie: cookie + 1, inode })
@@ -101,9 +101,10 @@ impl File for DirectoryFile {
         if let Some(dot) = self.dots(cookie) {
             return Ok(Some(dot));
         }
-        match self.inode.directory() {
-            Ok(directory) => Ok(Directory::entry_from(directory, cookie)),
-            Err(_) => Ok(self.inode.folder().and_then(|folder| folder.entry_from(cookie))),
+        match &self.inode.node {
+            Node::Directory(directory) => Ok(directory.entry_from(cookie)),
+            Node::Folder(folder) => Ok(folder.entry_from(cookie)),
+            _ => Err(Errno::ENOTDIR),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::file::File;
-use super::inode::{Inode, Node};
+use super::inode::{Inode, Node, S_IFIFO};
+use super::open_file::OpenFile;
 use crate::time::NANOS_PER_SECOND;
 
 /// `struct stat` of arm64 (asm-generic/stat.h).
@@ -64,13 +64,12 @@ impl Stat {
         }
     }
 
-    /// Of an open file: its inode's, or of what has none, type and permissions alone.
+    /// Of an open file: its inode's, or of what has none (a pipe), type and permissions alone.
     #[must_use]
-    pub fn of_file(file: &dyn File) -> Stat {
-        match file.inode() {
-            Some(inode) => Stat::of(inode),
-            None => Stat { st_mode: file.anonymous_mode(), st_nlink: 1, st_blksize: BLOCK, ..Stat::default() },
-        }
+    pub fn of_file(file: &OpenFile) -> Stat {
+        let kind = if file.file().pipe().is_some() { S_IFIFO } else { 0 };
+        let anonymous = || Stat { st_mode: kind | 0o600, st_nlink: 1, st_blksize: BLOCK, ..Stat::default() };
+        file.inode().map_or_else(anonymous, |inode| Stat::of(inode))
     }
 }
 

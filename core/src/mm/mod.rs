@@ -12,6 +12,8 @@ mod frame_pool;
 #[cfg(test)]
 mod frame_pool_tests;
 mod free_map;
+mod stub;
+pub use stub::*;
 
 pub use frame_pool::{FramePool, MAX_RUN_ORDER, MetadataSize};
 
@@ -47,6 +49,3 @@ impl From<OutOfMemory> for crate::Errno {
     }
 }
 
-/// A growable array of page frames: contents of a file or of shared memory.
-#[derive(Debug)]
-pub struct MemoryObject {}

@@ -1,8 +1,6 @@
 //! execve: a process goes on with another program.
 
-use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use super::image::{self, Image, Strings};
@@ -81,16 +79,7 @@ fn install(
     process.signals.reset_for_exec();
     thread.signals.reset_for_exec();
     process.set_executed();
-    set_names(&process, name, image.command_line);
+    process.set_names(name, image.command_line);
     drop((old_space, shared_space, old_files, shared_files));
     process.vfork.finish();
 }
-
-fn set_names(process: &super::process::Process, name: &[u8], command_line: Vec<u8>) {
-    let text = String::from_utf8_lossy(name).into_owned();
-    let last = text.rsplit('/').next().unwrap_or_default();
-    *process.name.lock() = last.chars().take(15).collect();
-    *process.executable.lock() = text;
-    *process.command_line.lock() = command_line;
-}
-

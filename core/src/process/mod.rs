@@ -4,6 +4,7 @@
 //! `sched::task::Task`. The tree of parents, groups and sessions is in [`table`].
 
 pub mod credentials;
+pub mod elf;
 pub mod exec;
 pub mod exit;
 pub mod fork;

@@ -14,12 +14,14 @@ use super::limits::Limits;
 use super::signal::ProcessSignals;
 use super::thread::Thread;
 use super::wait::Status;
-use super::wait::Status;
 use crate::counters::{Kind, Live};
 use crate::fs::descriptors::DescriptorTable;
 use crate::fs::path::FsContext;
 use crate::mm::AddressSpace;
 use crate::wait::WaitQueue;
+
+/// The longest name (TASK_COMM_LEN of prctl(2), less its NUL).
+const NAME_CHARS: usize = 15;
 
 /// What the threads of a process share.
 pub struct Process {
@@ -178,6 +180,15 @@ impl Process {
     /// It has executed a program.
     pub fn set_executed(&self) {
         self.executed.store(true, Ordering::Relaxed);
+    }
+
+    /// It runs the program at `path` with this command line.
+    pub fn set_names(&self, path: &[u8], command_line: Vec<u8>) {
+        let path = String::from_utf8_lossy(path).into_owned();
+        let last = path.rsplit('/').next().unwrap_or_default();
+        *self.name.lock() = last.chars().take(NAME_CHARS).collect();
+        *self.executable.lock() = path;
+        *self.command_line.lock() = command_line;
     }
 
     /// Takes over the names of the process that made it.

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use halyard_cell::SpinLock;
 
@@ -60,6 +60,9 @@ pub enum Choice {
 /// Every process and thread.
 #[derive(Default)]
 pub struct ProcessTable {
+    /// How many processes are stopped, as far as their parents know. The end of a process looks for orphaned groups with
+    /// stopped members only if there are any.
+    pub stopped: AtomicU32,
     tree: SpinLock<Tree>,
 }
 

@@ -150,7 +150,8 @@ impl Thread {
 
     /// Nothing is to be done any more, as far as its holder can tell. Called before looking, so that nothing is missed.
     pub fn clear_attention(&self) {
-        self.attention.store(false, Ordering::SeqCst);
+        // A swap, not a store: it reads, and so sees what came before, the demand that it takes back.
+        self.attention.swap(false, Ordering::SeqCst);
     }
 }
 

@@ -128,6 +128,6 @@ pub async fn wait(thread: &Arc<Thread>, choice: Choice, options: Options) -> Res
     match wait_until(thread, &process.child_changed, None, attempt).await {
         Ok(outcome) => outcome,
         Err(Interruption::Signal) => Err(RESTART),
-        Err(Interruption::TimedOut) => Err(Errno::EAGAIN),
+        Err(other) => Err(other.errno()),
     }
 }

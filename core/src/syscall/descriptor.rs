@@ -83,10 +83,11 @@ pub(super) fn fcntl(call: &mut Call<'_>) -> Answer {
             file.set_flags(OpenFlags::from_bits_truncate(call.uint::<2>()));
             0
         }
-        F_GETPIPE_SZ => file.file().pipe_capacity()?,
+        F_GETPIPE_SZ => file.file().pipe().ok_or(Errno::EBADF)?.capacity(),
         F_SETPIPE_SZ => {
             let bytes = usize::try_from(call.int::<2>()).map_err(|_| Errno::EINVAL)?;
-            file.file().set_pipe_capacity(bytes, call.process().credentials().privileged())?
+            let pipe = file.file().pipe().ok_or(Errno::EBADF)?;
+            pipe.set_capacity(bytes, call.process().credentials().privileged())?
         }
         _ => return Err(Errno::EINVAL),
     };

@@ -6,12 +6,15 @@
 //! future with [`Call::wait`], and the system call's result is the future's.
 
 pub mod credentials;
+pub mod descriptor;
 pub mod info;
+pub mod path;
 pub mod process;
 pub mod schedule;
 pub mod signal;
 mod table;
 pub mod time;
+pub mod transfer;
 
 use alloc::sync::Arc;
 use core::future::Future;

@@ -4,16 +4,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::descriptor::O_CLOEXEC;
+use super::transfer::restartable;
 use super::{Answer, Call, DONE, Outcome};
 use crate::fs::inode::{
     DeviceNumber, Inode, Node, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, Want,
 };
 use crate::fs::namespace::{Maker, RenameKind};
 use crate::fs::open::{self, OpenRequest, Opened};
-use crate::fs::open_file::OpenFile;
+use crate::fs::open_file::{OpenFile, OpenFlags};
 use crate::fs::path::{self, Found, Last, PATH_MAX, Walker};
 use crate::fs::stat::{Stat, Statx};
-use crate::ipc::fifo;
+use crate::ipc::fifo::{self, Opening};
 use crate::machine::UserAddr;
 use crate::mm::MemoryObject;
 use crate::process::credentials::Credentials;
@@ -40,7 +41,7 @@ impl Call<'_> {
             fs.current()
         } else {
             let file = self.files().get(at)?;
-            let inode = file.file().inode().filter(|inode| path.is_empty() || inode.is_directory());
+            let inode = file.inode().filter(|inode| path.is_empty() || inode.is_directory());
             Arc::clone(inode.ok_or(Errno::ENOTDIR)?)
         };
         Ok(Walker { who, root: fs.root(), start })
@@ -84,13 +85,35 @@ pub(super) fn openat(call: &mut Call<'_>) -> Answer {
     let close_on_exec = flags & O_CLOEXEC != 0;
     match open::open(call.kernel, &request, path)? {
         Opened::Now(file) => install(call, file, close_on_exec),
-        Opened::Fifo(inode, flags) => fifo::open(call, inode, flags, close_on_exec),
+        Opened::Fifo(inode, flags) => open_fifo(call, inode, flags, close_on_exec),
     }
 }
 
 fn install(call: &mut Call<'_>, file: Arc<OpenFile>, close_on_exec: bool) -> Answer {
     let fd = call.files().insert(file, 0, call.descriptor_limit(), close_on_exec)?;
     Ok(Outcome::Done(fd as usize))
+}
+
+/// Opens a FIFO: at once if its other end is open, or need not be; else waits for it.
+fn open_fifo(call: &mut Call<'_>, inode: Arc<Inode>, flags: OpenFlags, close_on_exec: bool) -> Answer {
+    let Node::Fifo(fifo) = &inode.node else { return Err(Errno::ENXIO) };
+    let access = match (flags.readable(), flags.writable()) {
+        (true, true) => fifo::Access::Both,
+        (_, true) => fifo::Access::Write,
+        _ => fifo::Access::Read,
+    };
+    match fifo.open(access, flags.contains(OpenFlags::NONBLOCK))? {
+        Opening::Done(end) => install(call, OpenFile::named(end, flags, Some(inode))?, close_on_exec),
+        waiting => {
+            let (thread, files) = (Arc::clone(call.thread()), Arc::clone(call.files()));
+            let limit = call.descriptor_limit();
+            call.wait(async move {
+                let end = waiting.complete(&thread).await.map_err(restartable)?;
+                let file = OpenFile::named(end, flags, Some(inode))?;
+                files.insert(file, 0, limit, close_on_exec).map(|fd| fd as usize)
+            })
+        }
+    }
 }
 
 /// mkdirat(2).
@@ -109,7 +132,7 @@ pub(super) fn mknodat(call: &mut Call<'_>) -> Answer {
     let at = call.place::<0, 1>()?;
     let who = call.process().credentials();
     let node = match mode & S_IFMT {
-        0 | S_IFREG => Node::Regular(MemoryObject::new(call.kernel.memory)),
+        0 | S_IFREG => Node::Regular(MemoryObject::new(call.kernel.memory, 0)),
         S_IFIFO => Node::Fifo(fifo::Fifo::default()),
         S_IFSOCK => Node::Socket,
         S_IFCHR if who.privileged() => Node::Device(DeviceNumber::decode(call.uint::<3>())),
@@ -193,7 +216,7 @@ pub(super) fn readlinkat(call: &mut Call<'_>) -> Answer {
     let path = call.path::<1>()?;
     let inode = if path.is_empty() {
         let file = call.file::<0>()?;
-        Arc::clone(file.file().inode().ok_or(Errno::EINVAL)?)
+        Arc::clone(file.inode().ok_or(Errno::EINVAL)?)
     } else {
         call.inode::<0, 1>(Last::Keep)?
     };
@@ -232,7 +255,7 @@ fn access(call: &Call<'_>, flags: u32) -> Answer {
 
 /// fstat(2).
 pub(super) fn fstat(call: &mut Call<'_>) -> Answer {
-    let stat = Stat::of_file(&**call.file::<0>()?.file());
+    let stat = Stat::of_file(&*call.file::<0>()?);
     call.space().write_user(call.addr::<1>(), &stat)?;
     DONE
 }
@@ -258,7 +281,7 @@ fn stat_at(call: &Call<'_>, flags: u32) -> Result<Stat> {
     }
     let path = if call.arg::<1>() == 0 && flags & AT_EMPTY_PATH != 0 { Vec::new() } else { call.path::<1>()? };
     if path.is_empty() && flags & AT_EMPTY_PATH != 0 && call.int::<0>() != AT_FDCWD {
-        return Ok(Stat::of_file(&**call.file::<0>()?.file()));
+        return Ok(Stat::of_file(&*call.file::<0>()?));
     }
     let who = call.process().credentials();
     let walker = call.walker(call.int::<0>(), &path, &who)?;
@@ -271,7 +294,7 @@ fn stat_at(call: &Call<'_>, flags: u32) -> Result<Stat> {
 /// fchmod(2).
 pub(super) fn fchmod(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
-    change_mode(call, file.file().inode().ok_or(Errno::EINVAL)?, call.uint::<1>())
+    change_mode(call, file.inode().ok_or(Errno::EINVAL)?, call.uint::<1>())
 }
 
 /// fchmodat(2).
@@ -290,7 +313,7 @@ fn change_mode(call: &Call<'_>, inode: &Inode, mode: u32) -> Answer {
 /// fchown(2).
 pub(super) fn fchown(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
-    change_owner(call, file.file().inode().ok_or(Errno::EINVAL)?, call.uint::<1>(), call.uint::<2>())
+    change_owner(call, file.inode().ok_or(Errno::EINVAL)?, call.uint::<1>(), call.uint::<2>())
 }
 
 /// fchownat(2).
@@ -331,7 +354,7 @@ pub(super) fn utimensat(call: &mut Call<'_>) -> Answer {
     const UTIME_OMIT: i64 = 0x3fff_fffe;
     let inode = if call.arg::<1>() == 0 {
         let file = call.file::<0>()?;
-        Arc::clone(file.file().inode().ok_or(Errno::EINVAL)?)
+        Arc::clone(file.inode().ok_or(Errno::EINVAL)?)
     } else {
         call.inode::<0, 1>(last(call.uint::<3>()))?
     };
@@ -365,7 +388,7 @@ pub(super) fn truncate(call: &mut Call<'_>) -> Answer {
     let inode = call.walker(AT_FDCWD, &path, &who)?.find(path, Last::Follow)?;
     inode.check(&who, Want::WRITE)?;
     match &inode.node {
-        Node::Regular(memory) => memory.truncate(length)?,
+        Node::Regular(memory) => memory.set_size(length)?,
         _ if inode.is_directory() => return Err(Errno::EISDIR),
         _ => return Err(Errno::EINVAL),
     }
@@ -383,7 +406,7 @@ pub(super) fn chdir(call: &mut Call<'_>) -> Answer {
 /// fchdir(2).
 pub(super) fn fchdir(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
-    enter(call, Arc::clone(file.file().inode().ok_or(Errno::ENOTDIR)?))
+    enter(call, Arc::clone(file.inode().ok_or(Errno::ENOTDIR)?))
 }
 
 fn enter(call: &Call<'_>, inode: Arc<Inode>) -> Answer {

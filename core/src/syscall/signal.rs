@@ -12,7 +12,7 @@ use crate::process::process::Process;
 use crate::process::signal::action::Action;
 use crate::process::signal::info::{RawInfo, SI_TKILL, SI_USER};
 use crate::process::signal::{
-    self, AltStack, IntervalTimer, RESTART_NO_HANDLER, Signal, SignalInfo, SignalSet, TimerKind,
+    self, AltStack, IntervalTimer, RESTART_NO_HANDLER, RESTART_TIMED, Signal, SignalInfo, SignalSet, TimerKind,
 };
 use crate::process::table::INIT;
 use crate::process::thread::Thread;
@@ -113,7 +113,8 @@ pub(super) fn rt_sigtimedwait(call: &mut Call<'_>) -> Answer {
         0 => None,
         _ => {
             let time: TimeSpec = call.space().read_user(timeout)?;
-            Some(call.kernel.machine.now().after(time.to_nanos()?))
+            let until = call.kernel.machine.now().after(time.to_nanos()?);
+            Some(call.thread().signals.kept_deadline().unwrap_or(until))
         }
     };
     if let Some(taken) = signal::take_awaited(call.thread(), wanted) {
@@ -136,6 +137,10 @@ fn await_signal(call: &mut Call<'_>, wanted: SignalSet, info: UserAddr, deadline
         match taken {
             Ok(taken) => report_taken(&space, taken, info),
             Err(Interruption::TimedOut) => Err(Errno::EAGAIN),
+            Err(Interruption::Signal) if !signal::is_interrupted(&thread) => {
+                thread.signals.keep_deadline(deadline.unwrap_or(Instant::NEVER));
+                Err(RESTART_TIMED)
+            }
             Err(other) => Err(other.errno()),
         }
     })
@@ -211,7 +216,8 @@ fn kill_process(call: &Call<'_>, pid: Pid, number: i32) -> Answer {
     }
     let table = &call.kernel.processes;
     let target = table.process(pid).or_else(|| table.thread(pid).map(|thread| Arc::clone(&thread.process)));
-    kill_one(call, &target.ok_or(Errno::ESRCH)?, number).map(|()| Outcome::Done(0))
+    let target = target.ok_or(Errno::ESRCH)?;
+    kill_one(call, &target, number).map(|()| Outcome::Done(0))
 }
 
 fn kill_one(call: &Call<'_>, target: &Process, number: i32) -> Result<()> {

@@ -49,9 +49,9 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::SETSID, lean(process::setsid)),
     (nr::GETSID, lean(process::getsid)),
     // Time.
-    (nr::NANOSLEEP, lean(time::nanosleep)),
-    (nr::CLOCK_NANOSLEEP, lean(time::clock_nanosleep)),
-    (nr::RESTART_SYSCALL, lean(time::restart_syscall)),
+    (nr::NANOSLEEP, grows(time::nanosleep)),
+    (nr::CLOCK_NANOSLEEP, grows(time::clock_nanosleep)),
+    (nr::RESTART_SYSCALL, grows(time::restart_syscall)),
     (nr::CLOCK_GETTIME, lean(time::clock_gettime)),
     (nr::CLOCK_GETRES, lean(time::clock_getres)),
     (nr::CLOCK_SETTIME, lean(time::clock_settime)),

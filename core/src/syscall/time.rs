@@ -9,7 +9,7 @@ use crate::machine::UserAddr;
 use crate::process::signal;
 use crate::process::thread::Thread;
 use crate::time::{Instant, NANOS_PER_SECOND, TimeSpec};
-use crate::wait::{Interruption, WaitQueue, wait_until};
+use crate::wait::{Interruption, wait_for_time};
 use crate::Errno;
 
 const CLOCK_REALTIME: u32 = 0;
@@ -122,10 +122,10 @@ fn sleep_until(call: &mut Call<'_>, until: Instant, left: Option<UserAddr>) -> A
     }
     let thread = Arc::clone(call.thread());
     call.wait(async move {
-        let nobody = WaitQueue::new();
-        match wait_until(&thread, &nobody, Some(until), || None::<()>).await {
-            Ok(()) | Err(Interruption::TimedOut) => Ok(0),
-            Err(Interruption::Signal) => interrupted_sleep(&thread, until, left),
+        match wait_for_time(&thread, Some(until)).await {
+            Interruption::TimedOut => Ok(0),
+            Interruption::Signal => interrupted_sleep(&thread, until, left),
+            Interruption::OutOfMemory => Err(Errno::ENOMEM),
         }
     })
 }

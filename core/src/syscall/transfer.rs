@@ -8,7 +8,7 @@ use crate::fs::open_file::OpenFile;
 use crate::io::{Sink, Source};
 use crate::machine::{PAGE_SIZE, UserAddr};
 use crate::mm::UserBuffer;
-use crate::process::signal::{self, RESTART};
+use crate::process::signal::{self, RESTART, Signal};
 use crate::process::thread::Thread;
 use crate::wait::{Interruption, wait_until};
 use crate::{Errno, Result};
@@ -67,7 +67,15 @@ pub async fn read_waiting(thread: &Arc<Thread>, file: &OpenFile, sink: &mut User
     let Some(queue) = file.file().wait_queue(Side::Read) else { return Err(Errno::EAGAIN) };
     match wait_until(thread, queue, None, attempt).await {
         Ok(outcome) => outcome,
-        Err(Interruption::Signal | Interruption::TimedOut) => Err(RESTART),
+        Err(interruption) => Err(restartable(interruption)),
+    }
+}
+
+/// What an interrupted wait means to a call that is restarted if the handler says so.
+pub(super) const fn restartable(interruption: Interruption) -> Errno {
+    match interruption {
+        Interruption::Signal => RESTART,
+        other => other.errno(),
     }
 }
 
@@ -108,7 +116,7 @@ async fn write_waiting(
     while Source::remaining(source) > 0 {
         let attempt = || unless_again(file.try_write(source));
         let outcome = match file.file().wait_queue(Side::Write) {
-            Some(queue) => wait_until(thread, queue, None, attempt).await.unwrap_or(Err(RESTART)),
+            Some(queue) => wait_until(thread, queue, None, attempt).await.unwrap_or_else(|interruption| Err(restartable(interruption))),
             None => file.try_write(source),
         };
         match outcome {
@@ -123,7 +131,7 @@ async fn write_waiting(
 /// The end of a write that met `errno` after `done` bytes. A broken pipe raises SIGPIPE in the writing thread.
 fn finish_write(thread: &Arc<Thread>, done: usize, errno: Errno) -> Result<usize> {
     if errno == Errno::EPIPE {
-        signal::raise_pipe(thread);
+        signal::raise_current(thread, Signal::PIPE);
     }
     if done > 0 { Ok(done) } else { Err(errno) }
 }
@@ -176,18 +184,18 @@ pub(super) fn sendfile(call: &mut Call<'_>) -> Answer {
     let mut done = 0;
     let mut chunk = [0u8; CHUNK];
     while done < wanted {
-        let mut room = crate::io::Room::new(chunk.get_mut(..CHUNK.min(wanted - done)).unwrap_or_default());
+        let mut room = chunk.get_mut(..CHUNK.min(wanted - done)).unwrap_or_default();
         let got = input.try_read_at(&mut room, at)?;
         if got == 0 {
             break;
         }
-        let mut bytes = crate::io::Bytes::new(chunk.get(..got).unwrap_or_default());
+        let mut bytes = chunk.get(..got).unwrap_or_default();
         match output.try_write(&mut bytes) {
             Ok(count) => (done, at) = (done + count, at + count as u64),
             Err(errno) if done == 0 => return finish_write(call.thread(), 0, errno).map(Outcome::Done),
             Err(_) => break,
         }
-        if bytes.remaining() > 0 {
+        if !bytes.is_empty() {
             break;
         }
     }

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use super::Tty;
 use super::termios::Termios;
-use crate::process::signal::{self, Signal};
+use crate::process::signal::Signal;
 use crate::syscall::{Answer, Call, DONE};
 use crate::{Errno, Result};
 
@@ -43,8 +43,8 @@ pub fn ioctl(call: &mut Call<'_>, tty: &Arc<Tty>, request: u32) -> Answer {
         TIOCOUTQ => call.space().write_user(at, &0i32)?,
         TIOCGWINSZ => call.space().write_user(at, &tty.window())?,
         TIOCSWINSZ => {
-            if tty.set_window(call.space().read_user(at)?) && tty.foreground() != 0 {
-                signal::from_terminal(call.kernel, tty.foreground(), Signal::WINCH);
+            if tty.set_window(call.space().read_user(at)?) {
+                tty.signal(call.kernel, Signal::WINCH);
             }
         }
         TIOCSCTTY => take_control(call, tty)?,
@@ -90,8 +90,8 @@ fn take_control(call: &Call<'_>, tty: &Tty) -> Result<()> {
 fn give_up_control(call: &Call<'_>, tty: &Tty) -> Result<()> {
     check_controlling(call, tty)?;
     if call.process().session() == call.process().pid {
-        signal::from_terminal(call.kernel, tty.foreground(), Signal::HUP);
-        signal::from_terminal(call.kernel, tty.foreground(), Signal::CONT);
+        tty.signal(call.kernel, Signal::HUP);
+        tty.signal(call.kernel, Signal::CONT);
         tty.set_session(0);
         tty.set_foreground(0);
     }

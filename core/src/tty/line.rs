@@ -17,10 +17,15 @@ pub struct Typed {
 }
 
 /// A few bytes to be shown.
-#[derive(Default)]
 pub struct Echo {
     bytes: [u8; 64],
     used: usize,
+}
+
+impl Default for Echo {
+    fn default() -> Self {
+        Echo { bytes: [0; 64], used: 0 }
+    }
 }
 
 impl Echo {

@@ -19,7 +19,7 @@ use crate::fs::inode::Inode;
 use crate::io::{Sink, Source};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
-use crate::process::signal;
+use crate::process::signal::{self, Signal, SignalInfo};
 use crate::wait::WaitQueue;
 use crate::{Errno, Result};
 
@@ -133,6 +133,15 @@ impl Tty {
         }
     }
 
+    /// Sends a signal to the group in the foreground, if there is one.
+    fn signal(&self, kernel: &'static Kernel, signal: Signal) {
+        let group = self.foreground();
+        if group != 0 {
+            // A group that has gone gets nothing, and nobody is to be told.
+            let _ = signal::send_to_group(kernel, group, signal, SignalInfo::kernel());
+        }
+    }
+
     /// One byte has been typed.
     fn typed(&self, kernel: &'static Kernel, byte: u8) {
         let mut line = self.line.lock();
@@ -141,10 +150,8 @@ impl Tty {
         if !echo.is_empty() {
             self.machine.console_write(echo.as_slice());
         }
-        if let Some(signal) = signal
-            && self.foreground() != 0
-        {
-            signal::from_terminal(kernel, self.foreground(), signal);
+        if let Some(signal) = signal {
+            self.signal(kernel, signal);
         }
         if ready {
             self.readable.wake_all();

@@ -1,8 +1,8 @@
 //! /proc: directories and files whose contents are made up when they are asked for (proc(5)).
 
-pub mod build;
-pub mod process;
-pub mod system;
+
+
+
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;

@@ -57,6 +57,11 @@ pub fn parent_ignores_children(kernel: &Kernel, process: &Process) -> bool {
 
 /// Notes a stop or continuation for the parent's wait, wakes it and signals it.
 pub(super) fn report(kernel: &Kernel, process: &Process, event: WaitEvent) {
+    match event {
+        WaitEvent::Stopped(_) => kernel.processes.stopped.fetch_add(1, Ordering::SeqCst),
+        WaitEvent::Continued => kernel.processes.stopped.fetch_sub(1, Ordering::SeqCst),
+        WaitEvent::Ended(_) => 0,
+    };
     kernel.processes.report(process.pid, event);
     if let Some(parent) = kernel.processes.process(process.parent()) {
         notify_parent(&parent, process, event);
@@ -68,6 +73,15 @@ pub(super) fn report(kernel: &Kernel, process: &Process, event: WaitEvent) {
 /// orphaned get SIGHUP and SIGCONT if a member is stopped.
 pub fn on_process_end(kernel: &Kernel, process: &Process) {
     process.signals.timers.cancel(kernel);
+    if process.signals.end_stop() {
+        kernel.processes.stopped.fetch_sub(1, Ordering::SeqCst);
+    }
+    if kernel.processes.stopped.load(Ordering::SeqCst) != 0 {
+        hang_up_orphans(kernel, process);
+    }
+}
+
+fn hang_up_orphans(kernel: &Kernel, process: &Process) {
     let (group, session) = (process.group(), process.session());
     if stop::is_anchor(kernel, process, None) {
         hang_up_if_orphaned(kernel, group, process.pid);

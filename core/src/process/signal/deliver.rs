@@ -31,8 +31,7 @@ pub fn deliver(kernel: &Kernel, task: &mut Task) -> Verdict {
         return Verdict::Exit(request);
     }
     loop {
-        if task.thread.process.signals.is_stopped() {
-            stop::park(kernel, &task.thread);
+        if task.thread.process.signals.is_stopped() && stop::park(kernel, &task.thread) {
             return Verdict::Stop;
         }
         let times_continued = task.thread.process.signals.times_continued();

@@ -17,7 +17,6 @@ use crate::kernel::Kernel;
 use crate::machine::CpuId;
 use crate::process::process::Process;
 use crate::sched::alarm::{AlarmKey, Expire};
-use crate::time::Instant;
 
 /// Which of the three timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

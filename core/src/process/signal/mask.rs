@@ -10,6 +10,7 @@ use crate::process::thread::Thread;
 /// thread.
 #[inline]
 pub fn set_mask(thread: &Thread, mask: SignalSet) {
+    let mask = mask.minus(SignalSet::UNBLOCKABLE);
     let before = thread.signals.mask();
     thread.signals.store_mask(mask);
     let for_process = thread.process.signals.pending.set();
@@ -51,6 +52,15 @@ pub fn blocked_pending(thread: &Thread) -> SignalSet {
 /// Takes the first signal of `wanted` that pends for `thread`, the caller's, blocked or not (sigtimedwait(2)).
 pub fn take_awaited(thread: &Thread, wanted: SignalSet) -> Option<(Signal, SignalInfo)> {
     thread.signals.pending.take_first(wanted).or_else(|| thread.process.signals.pending.take_first(wanted))
+}
+
+/// Whether there is more than a false alarm for `thread`, the caller's, to look at. A call that a signal interrupts for good
+/// (EINTR with or without a handler, as sigtimedwait(2)) asks this first, and is made anew if not.
+#[must_use]
+pub fn is_interrupted(thread: &Thread) -> bool {
+    let signals = &thread.process.signals;
+    let pending = signals.pending.set().union(thread.signals.pending.set());
+    signals.is_stopped() || !pending.minus(thread.signals.mask()).is_empty()
 }
 
 /// Tells all threads of `process` that would take one of `signals` to look. Needed when the thread that was told will not.

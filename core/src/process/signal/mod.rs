@@ -33,7 +33,7 @@ pub use fault::on_fault;
 pub use frame::{TRAMPOLINE, TRAMPOLINE_AT, sigreturn};
 pub use info::SignalInfo;
 pub use interval_timer::{IntervalTimer, TimerKind, interval_timer, set_interval_timer};
-pub use mask::{begin_masked_wait, blocked_pending, end_masked_wait, set_mask, take_awaited};
+pub use mask::{begin_masked_wait, blocked_pending, end_masked_wait, is_interrupted, set_mask, take_awaited};
 pub use number::{Signal, SignalSet};
 pub use process_signals::ProcessSignals;
 pub use restart::{RESTART, RESTART_NO_HANDLER, RESTART_SLEEP, RESTART_TIMED, is_internal};

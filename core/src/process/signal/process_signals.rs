@@ -212,6 +212,11 @@ impl ProcessSignals {
         Some(stop.signal)
     }
 
+    /// The process has ended; tells whether its parent knew it as stopped.
+    pub(super) fn end_stop(&self) -> bool {
+        self.is_stopped() && self.state.lock().stop.take().is_some_and(|stop| stop.told)
+    }
+
     /// SIGCONT has come: the threads may go on. `meanwhile` is done before any of them can stop again.
     pub(super) fn resume(&self, meanwhile: impl FnOnce()) -> Resumed {
         let mut state = self.state.lock();

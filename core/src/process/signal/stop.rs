@@ -54,12 +54,19 @@ pub(super) fn begin(thread: &Thread, signal: Signal, times: u32) {
     }
 }
 
-/// The calling thread is about to park because its process is stopped. The last one tells the parent.
-pub(super) fn park(kernel: &Kernel, thread: &Thread) {
+/// The calling thread is about to park because its process is stopped. The last one tells the parent. False: SIGCONT came
+/// just now, and it is not to park.
+pub(super) fn park(kernel: &Kernel, thread: &Thread) -> bool {
+    // First the flag, then a second look, as `resume` ends the stop first and looks at the flag then: one sees the other.
     thread.signals.set_stopped(true);
+    if !thread.process.signals.is_stopped() {
+        thread.signals.set_stopped(false);
+        return false;
+    }
     tell_if_all_stopped(kernel, &thread.process);
     // It looks again as soon as it runs, whoever makes it run.
     thread.note_attention();
+    true
 }
 
 fn tell_if_all_stopped(kernel: &Kernel, process: &Process) {

@@ -1,4 +1,4 @@
-//! The commands that the shell must do itself.
+//! The commands that the shell must do itself, and `echo`, which scripts use too often to start a program for.
 
 use halyard_rt::prelude::*;
 
@@ -7,9 +7,9 @@ use crate::shell::{Jump, Shell};
 
 /// Whether the shell has a command of that name.
 pub(crate) fn exists(name: &str) -> bool {
-    const NAMES: [&str; 15] = [
-        ":", "true", "false", "cd", "exit", "export", "unset", "set", "jobs", "fg", "bg", "wait",
-        "break", "continue", "shift",
+    const NAMES: [&str; 16] = [
+        ":", "echo", "true", "false", "cd", "exit", "export", "unset", "set", "jobs", "fg", "bg",
+        "wait", "break", "continue", "shift",
     ];
     NAMES.contains(&name)
 }
@@ -23,6 +23,7 @@ impl Shell {
         };
         let result = match name {
             "false" => return 1,
+            "echo" => echo(rest),
             "cd" => self.cd(rest),
             "exit" => self.exit(rest),
             "export" => self.export_all(rest),
@@ -148,4 +149,14 @@ impl Shell {
         self.arguments.remove(0);
         Ok(0)
     }
+}
+
+fn echo(args: &[&str]) -> core::result::Result<i32, String> {
+    let (end, words) = match args.split_first() {
+        Some((&"-n", rest)) => ("", rest),
+        _ => ("\n", args),
+    };
+    let line = words.join(" ") + end;
+    io::write_all(STDOUT, line.as_bytes()).map_err(|errno| errno.to_string())?;
+    Ok(0)
 }
