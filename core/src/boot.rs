@@ -1,6 +1,7 @@
 //! From a machine that is up to the first program.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -40,6 +41,8 @@ pub struct BootInfo {
     pub initramfs: Option<&'static [u8]>,
     /// The frames that hold the archive, to be given to the pool when it is unpacked.
     pub initramfs_frames: Range<Frame>,
+    /// Bytes that the kernel holds outside the pool: its image, its tables, its first heap.
+    pub kernel_bytes: usize,
     /// The command line: `init=PATH`, `quiet`, and after ` -- ` init's arguments.
     pub command_line: &'static str,
     /// Randomness for address layout and the random devices.
@@ -48,54 +51,80 @@ pub struct BootInfo {
     pub real_time: u64,
 }
 
-/// What the command line says to the core.
+/// What the command line says to the core (docs/boot-arguments.md).
 #[derive(Debug, PartialEq, Eq)]
-struct Options<'a> {
-    init: &'a str,
+struct Options {
+    init: String,
     quiet: bool,
-    arguments: Vec<&'a str>,
+    report: bool,
+    arguments: Vec<String>,
 }
 
-impl<'a> Options<'a> {
-    /// Words before `--` are options, those after it init's arguments. A word may be quoted with `"` as a whole.
-    fn parse(line: &'a str) -> Options<'a> {
-        let mut options = Options { init: "/init", quiet: false, arguments: Vec::new() };
-        let mut words = Words(line);
-        for word in words.by_ref() {
-            match word {
-                "--" => break,
+impl Options {
+    /// Words before a bare `--` are the kernel's, those behind it init's arguments.
+    fn parse(line: &str) -> Options {
+        let mut options =
+            Options { init: String::from("/init"), quiet: false, report: false, arguments: Vec::new() };
+        let mut words = Words(line.as_bytes());
+        for (word, quoted) in words.by_ref() {
+            match word.as_str() {
+                "--" if !quoted => break,
                 "quiet" => options.quiet = true,
-                _ => {
-                    if let Some(path) = word.strip_prefix("init=").or_else(|| word.strip_prefix("rdinit=")) {
-                        options.init = path;
-                    }
+                "boot-report" => options.report = true,
+                other => {
+                    let path = other.strip_prefix("init=").or_else(|| other.strip_prefix("rdinit="));
+                    options.init = path.map_or(options.init, String::from);
                 }
             }
         }
-        options.arguments.extend(words);
+        options.arguments.extend(words.map(|(word, _)| word));
         options
     }
 }
 
-/// The words of a command line, quotes taken off.
-struct Words<'a>(&'a str);
+/// The words of a command line, and for each whether it was quoted.
+struct Words<'a>(&'a [u8]);
 
-impl<'a> Iterator for Words<'a> {
-    type Item = &'a str;
+impl Words<'_> {
+    fn take(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
 
-    fn next(&mut self) -> Option<&'a str> {
-        let rest = self.0.trim_start_matches(' ');
-        if rest.is_empty() {
-            return None;
+    /// What is left of a quoted word; within it a backslash takes the next byte as it is. A missing quote ends with the line.
+    fn quoted(&mut self) -> Vec<u8> {
+        let mut word = Vec::new();
+        while let Some(byte) = self.take() {
+            match byte {
+                b'"' => break,
+                b'\\' => word.extend(self.take()),
+                byte => word.push(byte),
+            }
         }
-        let (word, left) = match rest.strip_prefix('"').and_then(|quoted| quoted.split_once('"')) {
-            Some(parts) => parts,
-            None => rest.split_once(' ').unwrap_or((rest, "")),
-        };
-        self.0 = left;
-        Some(word)
+        word
     }
 }
+
+impl Iterator for Words<'_> {
+    type Item = (String, bool);
+
+    fn next(&mut self) -> Option<(String, bool)> {
+        self.0 = self.0.trim_ascii_start();
+        let quoted = *self.0.first()? == b'"';
+        let word = if quoted {
+            self.take();
+            self.quoted()
+        } else {
+            let end = self.0.iter().position(u8::is_ascii_whitespace).unwrap_or(self.0.len());
+            let (word, rest) = self.0.split_at_checked(end).unwrap_or((self.0, &[]));
+            self.0 = rest;
+            word.to_vec()
+        };
+        Some((String::from_utf8_lossy(&word).into_owned(), quoted))
+    }
+}
+
 /// Why the kernel could not start its first program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootError {
@@ -128,6 +157,9 @@ pub fn boot(info: BootInfo) -> core::result::Result<&'static Kernel, BootError> 
     }
     fill_names(kernel, &info).map_err(BootError::Init)?;
     start_init(kernel, &options).map_err(BootError::Init)?;
+    if options.report {
+        report(kernel, info.kernel_bytes);
+    }
     Ok(kernel)
 }
 
@@ -152,6 +184,14 @@ fn greet(kernel: &Kernel) {
     kernel.say(format_args!("{}: {mebibytes} MiB\n", crate::version::VERSION));
 }
 
+/// Says what the boot has cost: time in ns (instructions, under `-icount shift=0`) and memory.
+fn report(kernel: &Kernel, kernel_bytes: usize) {
+    let frames = &kernel.memory.frames;
+    let used = (frames.total() - frames.free()) * PAGE_SIZE + kernel_bytes;
+    let (now, kibibytes) = (kernel.machine.now().0, used >> 10);
+    kernel.say(format_args!("boot: init starts after {now} ns, {kibibytes} KiB in use\n"));
+}
+
 /// Unpacks the initramfs, gives its frames to the pool, mounts what every system has.
 fn fill_names(kernel: &'static Kernel, info: &BootInfo) -> crate::Result<()> {
     match info.initramfs {
@@ -167,7 +207,7 @@ fn fill_names(kernel: &'static Kernel, info: &BootInfo) -> crate::Result<()> {
 }
 
 /// Executes the first program with the console as its first three descriptors.
-fn start_init(kernel: &'static Kernel, options: &Options<'_>) -> crate::Result<()> {
+fn start_init(kernel: &'static Kernel, options: &Options) -> crate::Result<()> {
     let fs = Arc::new(FsContext::new(Arc::clone(kernel.names.root())));
     let credentials = Arc::new(Credentials::root());
     let mut argv = Strings::default();
@@ -255,18 +295,30 @@ mod tests {
 
     #[test]
     fn command_line_without_options_runs_slash_init() {
-        assert_eq!(Options::parse(""), Options { init: "/init", quiet: false, arguments: Vec::new() });
+        let options = Options::parse("");
+        assert_eq!((options.init.as_str(), options.quiet, options.report), ("/init", false, false));
+        assert!(options.arguments.is_empty());
     }
 
     #[test]
     fn command_line_after_dashes_goes_to_init_with_quotes_off() {
-        let options = Options::parse("quiet init=/bin/sh x=1 -- -c \"ls / | wc\" last");
-        assert_eq!((options.init, options.quiet), ("/bin/sh", true));
+        let options = Options::parse(r#"quiet init=/bin/sh x=1 -- -c "ls / | wc" last"#);
+        assert_eq!((options.init.as_str(), options.quiet), ("/bin/sh", true));
         assert_eq!(options.arguments, ["-c", "ls / | wc", "last"]);
     }
 
     #[test]
-    fn command_line_with_open_quote_is_taken_as_it_stands() {
-        assert_eq!(Options::parse("-- \"ls x").arguments, ["\"ls", "x"]);
+    fn command_line_backslash_in_quotes_takes_the_next_byte() {
+        assert_eq!(Options::parse(r#"-- "a \"b\" \\ c""#).arguments, [r#"a "b" \ c"#]);
+    }
+
+    #[test]
+    fn command_line_quoted_dashes_and_empty_words_are_words() {
+        assert_eq!(Options::parse(r#"-- "--" "" -- x"#).arguments, ["--", "", "--", "x"]);
+    }
+
+    #[test]
+    fn command_line_with_open_quote_ends_the_word_with_the_line() {
+        assert_eq!(Options::parse(r#"-- "ls x"#).arguments, ["ls x"]);
     }
 }

@@ -16,8 +16,6 @@ pub trait Source {
     fn take(&mut self, into: &mut [u8]) -> Result<()>;
     /// Makes sure that the next `count` bytes can be read now (pages filled in); EFAULT if not. Moves nothing.
     fn prepare(&mut self, count: usize) -> Result<()>;
-    /// Passes over the next `count` bytes (at most [`Source::remaining`]) without reading them.
-    fn skip(&mut self, count: usize);
 
     /// As [`Source::take`], to `count` bytes at `offset` of a frame that the caller holds, without a stop in between where
     /// the source is memory too.
@@ -86,9 +84,6 @@ impl Source for &[u8] {
         if count <= self.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 
-    fn skip(&mut self, count: usize) {
-        *self = self.get(count..).unwrap_or_default();
-    }
 }
 
 impl Sink for &mut [u8] {

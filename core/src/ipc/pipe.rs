@@ -161,7 +161,11 @@ impl Pipe {
             return Err(Errno::EPIPE);
         }
         let room = state.ring.room();
-        let count = if whole { left } else { left.min(room).min(PAGE_SIZE) };
+        let count = if whole {
+            left
+        } else {
+            left.min(room).min(PAGE_SIZE)
+        };
         if count > room || count == 0 {
             return Err(Errno::EAGAIN);
         }
@@ -201,6 +205,9 @@ impl Pipe {
         ready
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
 
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -19,7 +19,7 @@ impl AddressSpace{
 }
 pub struct UserBuffer(Arc<AddressSpace>);
 impl UserBuffer{ pub fn new(s:&Arc<AddressSpace>,_:UserAddr,_:usize)->Result<Self>{Ok(UserBuffer(s.clone()))} pub fn from_iovec(s:&Arc<AddressSpace>,_:UserAddr,_:usize)->Result<Self>{Ok(UserBuffer(s.clone()))}}
-impl Source for UserBuffer{ fn remaining(&self)->usize{0} fn take(&mut self,_:&mut [u8])->Result<()>{Ok(())} fn prepare(&mut self,_:usize)->Result<()>{Ok(())} fn skip(&mut self,_:usize){} }
+impl Source for UserBuffer{ fn remaining(&self)->usize{0} fn take(&mut self,_:&mut [u8])->Result<()>{Ok(())} fn prepare(&mut self,_:usize)->Result<()>{Ok(())} }
 impl Sink for UserBuffer{ fn remaining(&self)->usize{0} fn put(&mut self,_:&[u8])->Result<()>{Ok(())} fn prepare(&mut self,_:usize)->Result<()>{Ok(())} }
 pub struct MemoryObject; impl MemoryObject{ pub fn new(_:&'static Memory,_:u64)->Arc<Self>{Arc::new(Self)} pub fn from_bytes(_:&'static Memory,_:&[u8])->Result<Arc<Self>>{Err(Errno::ENOMEM)} pub fn size(&self)->u64{0} pub fn read_at(&self,_:&mut dyn Sink,_:u64)->Result<usize>{Ok(0)} pub fn write_at(&self,_:&mut dyn Source,_:u64)->Result<usize>{Ok(0)} pub fn set_size(&self,_:u64)->Result<()>{Ok(())}
 pub fn append(&self,_:&mut dyn Source)->Result<(usize,u64)>{Ok((0,0))} }

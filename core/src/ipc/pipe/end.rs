@@ -43,9 +43,16 @@ impl PipeReader {
         PipeReader { pipe, silent }
     }
 
+    /// The pipe.
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Pipe> {
+        &self.pipe
+    }
+
     /// Whether a writing end is open, or was since this end was opened.
     pub(crate) fn met_writer(&self) -> bool {
-        self.silent.is_none_or(|before| self.pipe.state.lock().writer_opens != before)
+        self.silent
+            .is_none_or(|before| self.pipe.state.lock().writer_opens != before)
     }
 
     /// Where whoever waits for [`PipeReader::met_writer`] is woken.
@@ -75,12 +82,22 @@ impl PipeWriter {
         let alone = (state.readers == 0).then_some(state.reader_opens);
         drop(state);
         pipe.readers.wake_all();
-        PipeWriter { pipe: pipe.clone(), alone }
+        PipeWriter {
+            pipe: pipe.clone(),
+            alone,
+        }
+    }
+
+    /// The pipe.
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Pipe> {
+        &self.pipe
     }
 
     /// Whether a reading end is open, or was since this end was opened.
     pub(crate) fn met_reader(&self) -> bool {
-        self.alone.is_none_or(|before| self.pipe.state.lock().reader_opens != before)
+        self.alone
+            .is_none_or(|before| self.pipe.state.lock().reader_opens != before)
     }
 
     /// Where whoever waits for [`PipeWriter::met_reader`] is woken.
@@ -92,7 +109,10 @@ impl PipeWriter {
 impl PipeDuplex {
     pub(crate) fn open(pipe: Arc<Pipe>) -> PipeDuplex {
         let reader = PipeReader::open(pipe.clone());
-        PipeDuplex { reader, writer: PipeWriter::open(pipe) }
+        PipeDuplex {
+            reader,
+            writer: PipeWriter::open(pipe),
+        }
     }
 }
 

@@ -29,7 +29,11 @@ impl Ring {
         let mut slots = Vec::new();
         slots.try_reserve_exact(pages).map_err(|_| Errno::ENOMEM)?;
         slots.resize_with(pages, || None);
-        Ok(Ring { pages: slots, head: 0, len: 0 })
+        Ok(Ring {
+            pages: slots,
+            head: 0,
+            len: 0,
+        })
     }
 
     /// How many bytes it can hold.
@@ -70,12 +74,20 @@ impl Ring {
         let mut done = 0;
         while done < count {
             let (page, span) = self.span(done, count - done);
-            let bytes = self.pages.get(page).and_then(Option::as_deref).ok_or(Errno::EIO)?;
+            let bytes = self
+                .pages
+                .get(page)
+                .and_then(Option::as_deref)
+                .ok_or(Errno::EIO)?;
             sink.put(bytes.get(span.clone()).ok_or(Errno::EIO)?)?;
             done += span.len();
         }
         self.len -= count;
-        self.head = if self.len == 0 { 0 } else { (self.head + count) & (self.capacity() - 1) };
+        self.head = if self.len == 0 {
+            0
+        } else {
+            (self.head + count) & (self.capacity() - 1)
+        };
         Ok(())
     }
 
@@ -97,7 +109,11 @@ impl Ring {
         while resized.len < self.len {
             let left = self.len - resized.len;
             let (page, span) = self.span(resized.len, left.min(PAGE_SIZE));
-            let bytes = self.pages.get(page).and_then(Option::as_deref).ok_or(Errno::EIO)?;
+            let bytes = self
+                .pages
+                .get(page)
+                .and_then(Option::as_deref)
+                .ok_or(Errno::EIO)?;
             let mut bytes = bytes.get(span).ok_or(Errno::EIO)?;
             let count = bytes.len();
             resized.append(&mut bytes, count)?;
@@ -119,7 +135,12 @@ fn filled(slot: &mut Option<Page>) -> Result<&mut [u8; PAGE_SIZE]> {
 #[cold]
 fn new_page() -> Result<Page> {
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(PAGE_SIZE).map_err(|_| Errno::ENOMEM)?;
+    bytes
+        .try_reserve_exact(PAGE_SIZE)
+        .map_err(|_| Errno::ENOMEM)?;
     bytes.resize(PAGE_SIZE, 0);
-    bytes.into_boxed_slice().try_into().map_err(|_| Errno::ENOMEM)
+    bytes
+        .into_boxed_slice()
+        .try_into()
+        .map_err(|_| Errno::ENOMEM)
 }
