@@ -63,8 +63,12 @@ struct Options {
 impl Options {
     /// Words before a bare `--` are the kernel's, those behind it init's arguments.
     fn parse(line: &str) -> Options {
-        let mut options =
-            Options { init: String::from("/init"), quiet: false, report: false, arguments: Vec::new() };
+        let mut options = Options {
+            init: String::from("/init"),
+            quiet: false,
+            report: false,
+            arguments: Vec::new(),
+        };
         let mut words = Words(line.as_bytes());
         for (word, quoted) in words.by_ref() {
             match word.as_str() {
@@ -72,7 +76,9 @@ impl Options {
                 "quiet" => options.quiet = true,
                 "boot-report" => options.report = true,
                 other => {
-                    let path = other.strip_prefix("init=").or_else(|| other.strip_prefix("rdinit="));
+                    let path = other
+                        .strip_prefix("init=")
+                        .or_else(|| other.strip_prefix("rdinit="));
                     options.init = path.map_or(options.init, String::from);
                 }
             }
@@ -116,7 +122,11 @@ impl Iterator for Words<'_> {
             self.take();
             self.quoted()
         } else {
-            let end = self.0.iter().position(u8::is_ascii_whitespace).unwrap_or(self.0.len());
+            let end = self
+                .0
+                .iter()
+                .position(u8::is_ascii_whitespace)
+                .unwrap_or(self.0.len());
             let (word, rest) = self.0.split_at_checked(end).unwrap_or((self.0, &[]));
             self.0 = rest;
             word.to_vec()
@@ -139,7 +149,10 @@ impl fmt::Display for BootError {
         match self {
             BootError::Memory => f.write_str("too little memory to start"),
             BootError::Init(errno) => {
-                write!(f, "cannot run the first program ({errno}): is it in the initramfs, and static arm64?")
+                write!(
+                    f,
+                    "cannot run the first program ({errno}): is it in the initramfs, and static arm64?"
+                )
             }
         }
     }
@@ -181,7 +194,10 @@ fn make_kernel(info: &BootInfo) -> Kernel {
 /// Says who runs, and on what.
 fn greet(kernel: &Kernel) {
     let mebibytes = kernel.memory.frames.total() * PAGE_SIZE >> 20;
-    kernel.say(format_args!("{}: {mebibytes} MiB\n", crate::version::VERSION));
+    kernel.say(format_args!(
+        "{}: {mebibytes} MiB\n",
+        crate::version::VERSION
+    ));
 }
 
 /// Says what the boot has cost: time in ns (instructions, under `-icount shift=0`) and memory.
@@ -189,7 +205,9 @@ fn report(kernel: &Kernel, kernel_bytes: usize) {
     let frames = &kernel.memory.frames;
     let used = (frames.total() - frames.free()) * PAGE_SIZE + kernel_bytes;
     let (now, kibibytes) = (kernel.machine.now().0, used >> 10);
-    kernel.say(format_args!("boot: init starts after {now} ns, {kibibytes} KiB in use\n"));
+    kernel.say(format_args!(
+        "boot: init starts after {now} ns, {kibibytes} KiB in use\n"
+    ));
 }
 
 /// Unpacks the initramfs, gives its frames to the pool, mounts what every system has.
@@ -201,7 +219,9 @@ fn fill_names(kernel: &'static Kernel, info: &BootInfo) -> crate::Result<()> {
             }
             kernel.memory.frames.give(info.initramfs_frames.clone());
         }
-        None => kernel.say(format_args!("halyard: no initramfs: the loader gave none\n")),
+        None => kernel.say(format_args!(
+            "halyard: no initramfs: the loader gave none\n"
+        )),
     }
     mount::mount_standard(kernel)
 }
@@ -219,7 +239,14 @@ fn start_init(kernel: &'static Kernel, options: &Options) -> crate::Result<()> {
     for variable in ["HOME=/", "TERM=linux"] {
         envp.push(variable.as_bytes())?;
     }
-    let image = image::load(kernel, &fs, &credentials, options.init.as_bytes(), argv, envp)?;
+    let image = image::load(
+        kernel,
+        &fs,
+        &credentials,
+        options.init.as_bytes(),
+        argv,
+        envp,
+    )?;
     let files = Arc::new(DescriptorTable::new());
     open_console(kernel, &fs, &credentials, &files)?;
     let parts = Parts {
@@ -239,7 +266,10 @@ fn start_init(kernel: &'static Kernel, options: &Options) -> crate::Result<()> {
     process.add_thread(Arc::clone(&thread));
     kernel.processes.add(process, 0);
     kernel.processes.add_thread(Arc::clone(&thread));
-    let context = UserContext { regs: image.regs, ..UserContext::default() };
+    let context = UserContext {
+        regs: image.regs,
+        ..UserContext::default()
+    };
     let task = Box::new(Task::new(context, thread, image.space, files));
     kernel.scheduler.enqueue(kernel.machine, task);
     Ok(())
@@ -252,9 +282,18 @@ fn open_console(
     who: &Credentials,
     files: &DescriptorTable,
 ) -> crate::Result<()> {
-    let walker = Walker { who, root: fs.root(), start: fs.root() };
+    let walker = Walker {
+        who,
+        root: fs.root(),
+        start: fs.root(),
+    };
     let flags = OpenFlags::READ_WRITE.bits();
-    let request = OpenRequest { walker, flags, permissions: 0, session: 0 };
+    let request = OpenRequest {
+        walker,
+        flags,
+        permissions: 0,
+        session: 0,
+    };
     match open::open(kernel, &request, b"/dev/console".to_vec()) {
         Ok(Opened::Now(console)) => {
             for fd in 0..3 {
@@ -296,7 +335,10 @@ mod tests {
     #[test]
     fn command_line_without_options_runs_slash_init() {
         let options = Options::parse("");
-        assert_eq!((options.init.as_str(), options.quiet, options.report), ("/init", false, false));
+        assert_eq!(
+            (options.init.as_str(), options.quiet, options.report),
+            ("/init", false, false)
+        );
         assert!(options.arguments.is_empty());
     }
 
@@ -309,12 +351,18 @@ mod tests {
 
     #[test]
     fn command_line_backslash_in_quotes_takes_the_next_byte() {
-        assert_eq!(Options::parse(r#"-- "a \"b\" \\ c""#).arguments, [r#"a "b" \ c"#]);
+        assert_eq!(
+            Options::parse(r#"-- "a \"b\" \\ c""#).arguments,
+            [r#"a "b" \ c"#]
+        );
     }
 
     #[test]
     fn command_line_quoted_dashes_and_empty_words_are_words() {
-        assert_eq!(Options::parse(r#"-- "--" "" -- x"#).arguments, ["--", "", "--", "x"]);
+        assert_eq!(
+            Options::parse(r#"-- "--" "" -- x"#).arguments,
+            ["--", "", "--", "x"]
+        );
     }
 
     #[test]

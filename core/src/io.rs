@@ -81,9 +81,12 @@ impl Source for &[u8] {
     }
 
     fn prepare(&mut self, count: usize) -> Result<()> {
-        if count <= self.len() { Ok(()) } else { Err(Errno::EFAULT) }
+        if count <= self.len() {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
     }
-
 }
 
 impl Sink for &mut [u8] {
@@ -92,13 +95,19 @@ impl Sink for &mut [u8] {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        let (now, later) = core::mem::take(self).split_at_mut_checked(bytes.len()).ok_or(Errno::EFAULT)?;
+        let (now, later) = core::mem::take(self)
+            .split_at_mut_checked(bytes.len())
+            .ok_or(Errno::EFAULT)?;
         now.copy_from_slice(bytes);
         *self = later;
         Ok(())
     }
 
     fn prepare(&mut self, count: usize) -> Result<()> {
-        if count <= self.len() { Ok(()) } else { Err(Errno::EFAULT) }
+        if count <= self.len() {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
     }
 }

@@ -83,7 +83,8 @@ impl Kernel {
 
     /// Runs `task` until it parks, ends, or has used its slice.
     fn run_task(&'static self, cpu: &Cpu, mut task: Box<Task>) {
-        self.scheduler.begin_slice(cpu, &mut task, self.machine.now());
+        self.scheduler
+            .begin_slice(cpu, &mut task, self.machine.now());
         loop {
             if task.blocked() {
                 match self.resume_call(task) {
@@ -114,7 +115,9 @@ impl Kernel {
                     task.stop_clock(self.machine.now());
                     self.interrupt(cpu, irq);
                 }
-                Trap::Fault { kind, address, esr } => signal::on_fault(&mut task, kind, address, esr),
+                Trap::Fault { kind, address, esr } => {
+                    signal::on_fault(&mut task, kind, address, esr)
+                }
             }
         }
     }
@@ -222,7 +225,11 @@ impl Kernel {
     /// Refuses a call that may allocate while the heap's reserve is touched. ENOMEM.
     #[inline]
     pub fn admit(&self) -> Result<()> {
-        if self.machine.heap_ready() { Ok(()) } else { Err(Errno::ENOMEM) }
+        if self.machine.heap_ready() {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
     }
 }
 

@@ -17,7 +17,12 @@ extern crate std;
 #[cfg(test)]
 extern crate self as halyard_core;
 #[cfg(test)]
-#[allow(dead_code, unreachable_pub, unused_imports, reason = "no one test uses all of it")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "no one test uses all of it"
+)]
 #[path = "../../arch/host/src/machine/mod.rs"]
 pub(crate) mod host;
 

@@ -7,7 +7,9 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::fmt;
 
-use super::inode::{DeviceNumber, Inode, Node, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG};
+use super::inode::{
+    DeviceNumber, Inode, Node, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG,
+};
 use super::namespace::{Maker, Namespace};
 use super::path::{Last, PATH_MAX, Walker};
 use crate::ipc::fifo::Fifo;
@@ -83,14 +85,34 @@ impl<'a> Reader<'a> {
             return Err(Fault::Magic);
         }
         let mut fields = [0u32; 13];
-        for (field, digits) in fields.iter_mut().zip(header.get(MAGIC.len()..).unwrap_or_default().chunks(8)) {
+        for (field, digits) in fields
+            .iter_mut()
+            .zip(header.get(MAGIC.len()..).unwrap_or_default().chunks(8))
+        {
             *field = hexadecimal(digits)?;
         }
-        let [inode, mode, uid, gid, links, modified, size, _, _, major, minor, name_size, _] = fields;
+        let [
+            inode,
+            mode,
+            uid,
+            gid,
+            links,
+            modified,
+            size,
+            _,
+            _,
+            major,
+            minor,
+            name_size,
+            _,
+        ] = fields;
         if name_size == 0 || name_size as usize > PATH_MAX {
             return Err(Fault::Name);
         }
-        let name = self.take(name_size as usize)?.strip_suffix(&[0]).ok_or(Fault::Name)?;
+        let name = self
+            .take(name_size as usize)?
+            .strip_suffix(&[0])
+            .ok_or(Fault::Name)?;
         self.align();
         let data = self.take(size as usize)?;
         self.align();
@@ -101,7 +123,17 @@ impl<'a> Reader<'a> {
             return Err(Fault::Name);
         }
         let device = DeviceNumber { major, minor };
-        Ok(Some(Entry { inode, mode, uid, gid, links, modified, device, name, data }))
+        Ok(Some(Entry {
+            inode,
+            mode,
+            uid,
+            gid,
+            links,
+            modified,
+            device,
+            name,
+            data,
+        }))
     }
 
     fn take(&mut self, count: usize) -> core::result::Result<&'a [u8], Fault> {
@@ -136,7 +168,9 @@ pub fn unpack(
     loop {
         let offset = reader.at;
         let place = |fault| BadArchive { offset, fault };
-        let Some(entry) = reader.next().map_err(place)? else { return Ok(count) };
+        let Some(entry) = reader.next().map_err(place)? else {
+            return Ok(count);
+        };
         add(names, memory, &entry, &mut linked).map_err(|errno| place(Fault::Refused(errno)))?;
         count += 1;
     }
@@ -150,11 +184,21 @@ fn add(
 ) -> Result<()> {
     let root = Credentials::root();
     let now = u64::from(entry.modified) * crate::time::NANOS_PER_SECOND;
-    let walker = Walker { who: &root, root: Arc::clone(names.root()), start: Arc::clone(names.root()) };
+    let walker = Walker {
+        who: &root,
+        root: Arc::clone(names.root()),
+        start: Arc::clone(names.root()),
+    };
     let at = walker.walk(entry.name.to_vec(), Last::Keep)?;
-    let maker = Maker { who: &root, permissions: entry.mode & 0o7777, now };
+    let maker = Maker {
+        who: &root,
+        permissions: entry.mode & 0o7777,
+        now,
+    };
     if let (Some(there), S_IFDIR) = (&at.inode, entry.mode & S_IFMT) {
-        there.update(|it| (it.permissions, it.uid, it.gid) = (maker.permissions, entry.uid, entry.gid));
+        there.update(|it| {
+            (it.permissions, it.uid, it.gid) = (maker.permissions, entry.uid, entry.gid)
+        });
         return Ok(());
     }
     if entry.links > 1
@@ -183,7 +227,9 @@ fn add(
 }
 
 fn fill(inode: &Inode, data: &[u8]) -> Result<()> {
-    let Node::Regular(object) = &inode.node else { return Ok(()) };
+    let Node::Regular(object) = &inode.node else {
+        return Ok(());
+    };
     if data.is_empty() {
         return Ok(());
     }

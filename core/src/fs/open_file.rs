@@ -36,20 +36,23 @@ bitflags! {
 
 impl OpenFlags {
     /// What F_SETFL may change.
-    pub const CHANGEABLE: OpenFlags = OpenFlags::APPEND.union(OpenFlags::NONBLOCK).union(OpenFlags::DIRECT);
+    pub const CHANGEABLE: OpenFlags = OpenFlags::APPEND
+        .union(OpenFlags::NONBLOCK)
+        .union(OpenFlags::DIRECT);
 
-    /// Whether the access mode allows reading.
+    /// Whether the access mode allows reading. Mode 3, which Linux has for ioctls alone, allows neither.
     #[inline]
     #[must_use]
     pub const fn readable(self) -> bool {
-        self.bits() & (0o3 | OpenFlags::PATH.bits()) != 0o1 && !self.contains(OpenFlags::PATH)
+        self.bits() & (0o1 | OpenFlags::PATH.bits()) == 0
     }
 
     /// Whether the access mode allows writing.
     #[inline]
     #[must_use]
     pub const fn writable(self) -> bool {
-        self.bits() & 0o3 != 0 && !self.contains(OpenFlags::PATH)
+        // 1 and 2, but not 0 and 3; O_PATH comes with mode 0.
+        (self.bits() + 1) & 0o2 != 0
     }
 }
 
@@ -71,7 +74,11 @@ impl OpenFile {
     }
 
     /// Opens `file` by the name of `inode`. ENFILE.
-    pub fn named(file: Arc<dyn File>, flags: OpenFlags, inode: Option<Arc<Inode>>) -> Result<Arc<OpenFile>> {
+    pub fn named(
+        file: Arc<dyn File>,
+        flags: OpenFlags,
+        inode: Option<Arc<Inode>>,
+    ) -> Result<Arc<OpenFile>> {
         if live(Kind::OpenFile) >= OPEN_FILES_MAX {
             return Err(Errno::ENFILE);
         }
@@ -167,7 +174,11 @@ impl OpenFile {
         if !self.flags().readable() {
             return Err(Errno::EBADF);
         }
-        if self.seekable { self.file.try_read(sink, at) } else { Err(Errno::ESPIPE) }
+        if self.seekable {
+            self.file.try_read(sink, at)
+        } else {
+            Err(Errno::ESPIPE)
+        }
     }
 
     /// Writes at `at` (Linux: at the end with O_APPEND); the position stays. ESPIPE: positions mean nothing here.

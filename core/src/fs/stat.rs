@@ -2,13 +2,16 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::inode::{Inode, Node, S_IFIFO};
+use super::inode::{Inode, Node, anonymous_type};
 use super::open_file::OpenFile;
+use crate::machine::PAGE_SIZE;
 use crate::time::NANOS_PER_SECOND;
 
 /// `struct stat` of arm64 (asm-generic/stat.h).
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[allow(missing_docs, reason = "the names are those of the manual page")]
 pub struct Stat {
     pub st_dev: u64,
@@ -33,7 +36,10 @@ pub struct Stat {
 const BLOCK: i32 = 4096;
 
 fn time(nanos: u64) -> [i64; 2] {
-    [(nanos / NANOS_PER_SECOND) as i64, (nanos % NANOS_PER_SECOND) as i64]
+    [
+        (nanos / NANOS_PER_SECOND) as i64,
+        (nanos % NANOS_PER_SECOND) as i64,
+    ]
 }
 
 impl Stat {
@@ -42,6 +48,10 @@ impl Stat {
     pub fn of(inode: &Inode) -> Stat {
         let metadata = inode.metadata();
         let size = inode.size();
+        let blocks = match &inode.node {
+            Node::Regular(memory) => (memory.resident_pages() * (PAGE_SIZE / 512)) as i64,
+            _ => 0,
+        };
         let device = match inode.node {
             Node::Device(number) => number.encode(),
             _ => 0,
@@ -56,7 +66,7 @@ impl Stat {
             st_rdev: device,
             st_size: size as i64,
             st_blksize: BLOCK,
-            st_blocks: size.div_ceil(512) as i64,
+            st_blocks: blocks,
             st_atim: time(metadata.accessed),
             st_mtim: time(metadata.modified),
             st_ctim: time(metadata.changed),
@@ -67,15 +77,22 @@ impl Stat {
     /// Of an open file: its inode's, or of what has none (a pipe), type and permissions alone.
     #[must_use]
     pub fn of_file(file: &OpenFile) -> Stat {
-        let kind = if file.file().pipe().is_some() { S_IFIFO } else { 0 };
-        let anonymous = || Stat { st_mode: kind | 0o600, st_nlink: 1, st_blksize: BLOCK, ..Stat::default() };
+        let kind = anonymous_type(&**file.file());
+        let anonymous = || Stat {
+            st_mode: kind | 0o600,
+            st_nlink: 1,
+            st_blksize: BLOCK,
+            ..Stat::default()
+        };
         file.inode().map_or_else(anonymous, |inode| Stat::of(inode))
     }
 }
 
 /// `struct statx` (linux/stat.h): 256 bytes.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[allow(missing_docs, reason = "the names are those of the manual page")]
 pub struct Statx {
     pub stx_mask: u32,
@@ -103,7 +120,9 @@ pub struct Statx {
 
 /// A time in `struct statx`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[allow(missing_docs, reason = "the names are those of the manual page")]
 pub struct StatxTime {
     pub tv_sec: i64,
@@ -116,7 +135,11 @@ const STATX_BASIC_STATS: u32 = 0x7ff;
 
 impl From<Stat> for Statx {
     fn from(stat: Stat) -> Statx {
-        let time = |[seconds, nanos]: [i64; 2]| StatxTime { tv_sec: seconds, tv_nsec: nanos as u32, pad: 0 };
+        let time = |[seconds, nanos]: [i64; 2]| StatxTime {
+            tv_sec: seconds,
+            tv_nsec: nanos as u32,
+            pad: 0,
+        };
         Statx {
             stx_mask: STATX_BASIC_STATS,
             stx_blksize: stat.st_blksize as u32,

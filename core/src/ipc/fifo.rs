@@ -8,10 +8,10 @@ use alloc::sync::{Arc, Weak};
 
 use halyard_cell::SpinLock;
 
+use crate::Result;
 use crate::fs::file::File;
 use crate::ipc::pipe::{Pipe, PipeDuplex, PipeReader, PipeWriter};
 use crate::wait::{Interruption, Sleeper, wait_until};
-use crate::Result;
 
 /// How a FIFO is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,9 @@ impl Fifo {
     /// A FIFO that nobody has open.
     #[must_use]
     pub const fn new() -> Fifo {
-        Fifo { pipe: SpinLock::new(Weak::new()) }
+        Fifo {
+            pipe: SpinLock::new(Weak::new()),
+        }
     }
 
     /// Opens an end. ENXIO: for writing, without waiting, while nobody reads. ENOMEM.
@@ -54,12 +56,24 @@ impl Fifo {
             Access::Both => Opening::Done(Arc::new(PipeDuplex::open(pipe))),
             Access::Read => {
                 let reader = Arc::new(PipeReader::open(pipe));
-                if nonblocking || reader.met_writer() { Opening::Done(reader) } else { Opening::Reader(reader) }
+                if nonblocking || reader.met_writer() {
+                    Opening::Done(reader)
+                } else {
+                    Opening::Reader(reader)
+                }
             }
             Access::Write => {
-                let writer = if nonblocking { PipeWriter::open_if_read(pipe)? } else { PipeWriter::open(pipe) };
+                let writer = if nonblocking {
+                    PipeWriter::open_if_read(pipe)?
+                } else {
+                    PipeWriter::open(pipe)
+                };
                 let writer = Arc::new(writer);
-                if writer.met_reader() { Opening::Done(writer) } else { Opening::Writer(writer) }
+                if writer.met_reader() {
+                    Opening::Done(writer)
+                } else {
+                    Opening::Writer(writer)
+                }
             }
         })
     }
@@ -95,7 +109,10 @@ impl Opening {
     ///
     /// # Errors
     /// `Signal` (EINTR, or restarted), `OutOfMemory`.
-    pub async fn complete<S: Sleeper>(self, sleeper: &S) -> core::result::Result<Arc<dyn File>, Interruption> {
+    pub async fn complete<S: Sleeper>(
+        self,
+        sleeper: &S,
+    ) -> core::result::Result<Arc<dyn File>, Interruption> {
         let queue = match &self {
             Opening::Done(end) => return Ok(end.clone()),
             Opening::Reader(end) => end.queue(),

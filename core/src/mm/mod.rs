@@ -48,4 +48,3 @@ impl From<OutOfMemory> for crate::Errno {
         crate::Errno::ENOMEM
     }
 }
-

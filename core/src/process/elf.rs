@@ -97,7 +97,8 @@ impl Segment {
 /// Checks the first bytes of a file. ENOEXEC: not a 64-bit little-endian Arm executable.
 pub fn head(bytes: &[u8]) -> Result<Head> {
     let (header, _) = Header::read_from_prefix(bytes).map_err(|_| Errno::ENOEXEC)?;
-    let known = header.ident.starts_with(MAGIC) && header.machine == EM_AARCH64 && header.version == 1;
+    let known =
+        header.ident.starts_with(MAGIC) && header.machine == EM_AARCH64 && header.version == 1;
     let sized = usize::from(header.segment_bytes) == SEGMENT_BYTES
         && (1..=SEGMENTS_MAX).contains(&usize::from(header.segments));
     let relocatable = match header.kind {
@@ -109,12 +110,20 @@ pub fn head(bytes: &[u8]) -> Result<Head> {
         return Err(Errno::ENOEXEC);
     }
     let entry = address(header.entry)?;
-    Ok(Head { relocatable, entry, segments_at: header.segments_at, segments: header.segments.into() })
+    Ok(Head {
+        relocatable,
+        entry,
+        segments_at: header.segments_at,
+        segments: header.segments.into(),
+    })
 }
 
 /// An address that a program may have. ENOEXEC.
 fn address(value: u64) -> Result<usize> {
-    usize::try_from(value).ok().filter(|address| *address < USER_END).ok_or(Errno::ENOEXEC)
+    usize::try_from(value)
+        .ok()
+        .filter(|address| *address < USER_END)
+        .ok_or(Errno::ENOEXEC)
 }
 
 /// What the program headers say.
@@ -130,7 +139,11 @@ impl Plan {
     /// Checks program headers: `bytes` are those of `head`. ENOEXEC: a segment is out of range, misaligned or out of order,
     /// or the program wants an interpreter, of which there is none.
     pub fn new(head: &Head, bytes: &[u8]) -> Result<Plan> {
-        let mut plan = Plan { loads: [None; SEGMENTS_MAX], count: 0, headers: None };
+        let mut plan = Plan {
+            loads: [None; SEGMENTS_MAX],
+            count: 0,
+            headers: None,
+        };
         let mut at = bytes;
         for _ in 0..head.segments {
             let (header, rest) = ProgramHeader::read_from_prefix(at).map_err(|_| Errno::ENOEXEC)?;
@@ -157,7 +170,9 @@ impl Plan {
 
     fn push(&mut self, segment: Segment) -> Result<()> {
         let before = self.segments().last();
-        if before.is_some_and(|before| before.end().next_multiple_of(PAGE_SIZE) > page_of(segment.address)) {
+        if before.is_some_and(|before| {
+            before.end().next_multiple_of(PAGE_SIZE) > page_of(segment.address)
+        }) {
             return Err(Errno::ENOEXEC);
         }
         *self.loads.get_mut(self.count).ok_or(Errno::ENOEXEC)? = Some(segment);
@@ -174,7 +189,10 @@ impl Plan {
     #[must_use]
     pub fn span(&self) -> (usize, usize) {
         let first = self.segments().next().map_or(0, |it| page_of(it.address));
-        let last = self.segments().last().map_or(0, |it| it.end().next_multiple_of(PAGE_SIZE));
+        let last = self
+            .segments()
+            .last()
+            .map_or(0, |it| it.end().next_multiple_of(PAGE_SIZE));
         (first, last)
     }
 }
@@ -187,9 +205,15 @@ fn segment(header: &ProgramHeader) -> Result<Segment> {
     let start = address(header.address)?;
     let memory_bytes = usize::try_from(header.memory_bytes).map_err(|_| Errno::ENOEXEC)?;
     let file_bytes = usize::try_from(header.file_bytes).map_err(|_| Errno::ENOEXEC)?;
-    let end = start.checked_add(memory_bytes).filter(|end| *end < USER_END - PAGE_SIZE).ok_or(Errno::ENOEXEC)?;
+    let end = start
+        .checked_add(memory_bytes)
+        .filter(|end| *end < USER_END - PAGE_SIZE)
+        .ok_or(Errno::ENOEXEC)?;
     let congruent = header.offset % PAGE_SIZE as u64 == (start % PAGE_SIZE) as u64;
-    let file_end = header.offset.checked_add(header.file_bytes).filter(|end| i64::try_from(*end).is_ok());
+    let file_end = header
+        .offset
+        .checked_add(header.file_bytes)
+        .filter(|end| i64::try_from(*end).is_ok());
     if file_bytes > memory_bytes || !congruent || file_end.is_none() || end <= start {
         return Err(Errno::ENOEXEC);
     }
@@ -197,7 +221,13 @@ fn segment(header: &ProgramHeader) -> Result<Segment> {
     access.set(Access::READ, header.flags & 4 != 0);
     access.set(Access::WRITE, header.flags & 2 != 0);
     access.set(Access::EXECUTE, header.flags & 1 != 0);
-    Ok(Segment { address: start, offset: header.offset, file_bytes, memory_bytes, access })
+    Ok(Segment {
+        address: start,
+        offset: header.offset,
+        file_bytes,
+        memory_bytes,
+        access,
+    })
 }
 
 #[cfg(test)]
@@ -251,23 +281,35 @@ mod tests {
 
     #[test]
     fn segment_in_a_page_of_the_one_before_is_enoexec() {
-        assert_eq!(plan(&executable(&[TEXT, [6, 0x10, 0x40_0010, 1, 1]])).unwrap_err(), Errno::ENOEXEC);
+        assert_eq!(
+            plan(&executable(&[TEXT, [6, 0x10, 0x40_0010, 1, 1]])).unwrap_err(),
+            Errno::ENOEXEC
+        );
     }
 
     #[test]
     fn segment_with_more_file_than_memory_is_enoexec() {
-        assert_eq!(plan(&executable(&[[5, 0, 0x40_0000, 0x2000, 0x1000]])).unwrap_err(), Errno::ENOEXEC);
+        assert_eq!(
+            plan(&executable(&[[5, 0, 0x40_0000, 0x2000, 0x1000]])).unwrap_err(),
+            Errno::ENOEXEC
+        );
     }
 
     #[test]
     fn segment_not_congruent_to_its_offset_is_enoexec() {
-        assert_eq!(plan(&executable(&[[5, 0x10, 0x40_0000, 1, 1]])).unwrap_err(), Errno::ENOEXEC);
+        assert_eq!(
+            plan(&executable(&[[5, 0x10, 0x40_0000, 1, 1]])).unwrap_err(),
+            Errno::ENOEXEC
+        );
     }
 
     #[test]
     fn segment_beyond_user_memory_is_enoexec() {
         for address in [u64::MAX - 0xfff, USER_END as u64, USER_END as u64 - 0x1000] {
-            assert_eq!(plan(&executable(&[[5, 0, address & !0xfff, 1, 1]])).unwrap_err(), Errno::ENOEXEC);
+            assert_eq!(
+                plan(&executable(&[[5, 0, address & !0xfff, 1, 1]])).unwrap_err(),
+                Errno::ENOEXEC
+            );
         }
     }
 

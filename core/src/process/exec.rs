@@ -6,12 +6,12 @@ use core::sync::atomic::Ordering;
 use super::image::{self, Image, Strings};
 use super::signal::RESTART;
 use super::thread::Killable;
+use crate::Errno;
 use crate::fs::path;
 use crate::ipc::futex;
 use crate::machine::{UserAddr, UserContext};
 use crate::syscall::{Answer, Call, Outcome};
 use crate::wait::wait_until;
-use crate::Errno;
 
 /// The arguments of execve, as the program gave them.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,14 @@ pub fn execve(call: &mut Call<'_>, request: &ExecRequest) -> Answer {
     let argv = Strings::read(call.space(), request.argv)?;
     let envp = Strings::read(call.space(), request.envp)?;
     let fs = call.process().fs().ok_or(Errno::ESRCH)?;
-    let image = image::load(call.kernel, &fs, &call.process().credentials(), &name, argv, envp)?;
+    let image = image::load(
+        call.kernel,
+        &fs,
+        &call.process().credentials(),
+        &name,
+        argv,
+        envp,
+    )?;
     if call.process().thread_count() > 1 {
         return end_other_threads(call);
     }
@@ -70,7 +77,10 @@ fn install(
     futex::on_thread_exit(&thread, &call.task.space);
     thread.clear_child_tid.store(0, Ordering::Relaxed);
     thread.robust_list.store(0, Ordering::Relaxed);
-    let fresh = UserContext { regs: image.regs, ..UserContext::default() };
+    let fresh = UserContext {
+        regs: image.regs,
+        ..UserContext::default()
+    };
     call.task.context = fresh;
     let old_space = core::mem::replace(&mut call.task.space, Arc::clone(&image.space));
     let shared_space = process.replace_space(image.space);

@@ -71,8 +71,10 @@ impl CloneRequest {
     /// The combinations that clone(2) refuses. EINVAL.
     fn check(&self) -> Result<()> {
         let flags = self.flags;
-        let thread_without_sighand = flags.contains(CloneFlags::THREAD) && !flags.contains(CloneFlags::SIGHAND);
-        let sighand_without_vm = flags.contains(CloneFlags::SIGHAND) && !flags.contains(CloneFlags::VM);
+        let thread_without_sighand =
+            flags.contains(CloneFlags::THREAD) && !flags.contains(CloneFlags::SIGHAND);
+        let sighand_without_vm =
+            flags.contains(CloneFlags::SIGHAND) && !flags.contains(CloneFlags::VM);
         if thread_without_sighand || sighand_without_vm || self.exit_signal > 64 {
             return Err(Errno::EINVAL);
         }
@@ -82,7 +84,11 @@ impl CloneRequest {
 
 /// Makes the child of `task` that `request` asks for and starts it. Returns the child, whose thread has the same number
 /// unless it is a thread of the same process.
-pub fn clone(kernel: &'static Kernel, task: &mut Task, request: &CloneRequest) -> Result<Arc<Thread>> {
+pub fn clone(
+    kernel: &'static Kernel,
+    task: &mut Task,
+    request: &CloneRequest,
+) -> Result<Arc<Thread>> {
     request.check()?;
     let tid = kernel.processes.number()?;
     let process = if request.flags.contains(CloneFlags::THREAD) {
@@ -94,20 +100,37 @@ pub fn clone(kernel: &'static Kernel, task: &mut Task, request: &CloneRequest) -
     let files = process.files().ok_or(Errno::ESRCH)?;
     let signals = ThreadSignals::for_child_of(&task.thread.signals, request.flags);
     let policy = task.thread.schedule.policy();
-    let thread = Arc::new(Thread::new(kernel, Arc::clone(&process), tid, policy, signals));
+    let thread = Arc::new(Thread::new(
+        kernel,
+        Arc::clone(&process),
+        tid,
+        policy,
+        signals,
+    ));
     store_numbers(task, &space, request, tid)?;
     if request.flags.contains(CloneFlags::CHILD_CLEARTID) {
-        thread.clear_child_tid.store(request.child_tid.0 as u64, Ordering::Relaxed);
+        thread
+            .clear_child_tid
+            .store(request.child_tid.0 as u64, Ordering::Relaxed);
     }
     kernel.machine.release(&mut task.context);
-    let child = Task::new(child_context(&task.context, request), Arc::clone(&thread), space, files);
+    let child = Task::new(
+        child_context(&task.context, request),
+        Arc::clone(&thread),
+        space,
+        files,
+    );
     if !process.add_thread(Arc::clone(&thread)) {
         // The process began to end or to execute another program meanwhile: no thread joins it now.
         return Err(Errno::EINTR);
     }
     if !request.flags.contains(CloneFlags::THREAD) {
         let maker = &task.thread.process;
-        let parent = if request.flags.contains(CloneFlags::PARENT) { maker.parent() } else { maker.pid };
+        let parent = if request.flags.contains(CloneFlags::PARENT) {
+            maker.parent()
+        } else {
+            maker.pid
+        };
         kernel.processes.add(process, parent);
     }
     kernel.processes.add_thread(Arc::clone(&thread));
@@ -146,14 +169,38 @@ fn store_numbers(
 
 fn child_process(task: &Task, request: &CloneRequest, pid: Pid) -> Result<Arc<Process>> {
     let maker = &task.thread.process;
-    let space = if request.flags.contains(CloneFlags::VM) { Arc::clone(&task.space) } else { task.space.fork()? };
-    let files = if request.flags.contains(CloneFlags::FILES) { Arc::clone(&task.files) } else { task.files.fork()? };
+    let space = if request.flags.contains(CloneFlags::VM) {
+        Arc::clone(&task.space)
+    } else {
+        task.space.fork()?
+    };
+    let files = if request.flags.contains(CloneFlags::FILES) {
+        Arc::clone(&task.files)
+    } else {
+        task.files.fork()?
+    };
     let fs = maker.fs().ok_or(Errno::ESRCH)?;
-    let fs = if request.flags.contains(CloneFlags::FS) { fs } else { Arc::new(fs.fork()) };
+    let fs = if request.flags.contains(CloneFlags::FS) {
+        fs
+    } else {
+        Arc::new(fs.fork())
+    };
     let signals = maker.signals.for_child(request.flags, request.exit_signal);
     let (credentials, limits) = (maker.credentials(), maker.limits.clone());
-    let child = Process::new(pid, Parts { space, files, fs, credentials, signals, limits });
+    let child = Process::new(
+        pid,
+        Parts {
+            space,
+            files,
+            fs,
+            credentials,
+            signals,
+            limits,
+        },
+    );
     child.inherit_names(maker);
-    child.vfork.set_pending(request.flags.contains(CloneFlags::VFORK));
+    child
+        .vfork
+        .set_pending(request.flags.contains(CloneFlags::VFORK));
     Ok(Arc::new(child))
 }

@@ -43,10 +43,12 @@ impl Strings {
             if string == 0 {
                 break;
             }
-            let text = space.read_cstr(UserAddr(string as usize), STRINGS_MAX).map_err(|errno| match errno {
-                Errno::ENAMETOOLONG => Errno::E2BIG,
-                errno => errno,
-            })?;
+            let text = space
+                .read_cstr(UserAddr(string as usize), STRINGS_MAX)
+                .map_err(|errno| match errno {
+                    Errno::ENAMETOOLONG => Errno::E2BIG,
+                    errno => errno,
+                })?;
             strings.push(&text)?;
             at = UserAddr(at.0.wrapping_add(8));
         }
@@ -59,7 +61,9 @@ impl Strings {
         if self.bytes.len() + text.len() + (self.count + 1) * 8 >= STRINGS_MAX {
             return Err(Errno::E2BIG);
         }
-        self.bytes.try_reserve(text.len() + 1).map_err(|_| Errno::ENOMEM)?;
+        self.bytes
+            .try_reserve(text.len() + 1)
+            .map_err(|_| Errno::ENOMEM)?;
         self.bytes.extend_from_slice(text);
         self.bytes.push(0);
         self.count += 1;
@@ -67,7 +71,9 @@ impl Strings {
     }
 
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes.split_inclusive(|byte| *byte == 0).map(|text| text.strip_suffix(&[0]).unwrap_or(text))
+        self.bytes
+            .split_inclusive(|byte| *byte == 0)
+            .map(|text| text.strip_suffix(&[0]).unwrap_or(text))
     }
 }
 
@@ -97,8 +103,16 @@ pub fn load(
     argv: Strings,
     envp: Strings,
 ) -> Result<Image> {
-    let walker = Walker { who, root: fs.root(), start: fs.current() };
-    let mut request = Request { path: path.to_vec(), argv, envp };
+    let walker = Walker {
+        who,
+        root: fs.root(),
+        start: fs.current(),
+    };
+    let mut request = Request {
+        path: path.to_vec(),
+        argv,
+        envp,
+    };
     for _ in 0..=SCRIPTS_MAX {
         let inode = walker.find(request.path.clone(), Last::Follow)?;
         let file = executable(&inode, who)?;
@@ -114,7 +128,9 @@ pub fn load(
 }
 
 fn executable(inode: &Inode, who: &Credentials) -> Result<Arc<MemoryObject>> {
-    let Node::Regular(file) = &inode.node else { return Err(Errno::EACCES) };
+    let Node::Regular(file) = &inode.node else {
+        return Err(Errno::EACCES);
+    };
     inode.check(who, Want::EXECUTE)?;
     Ok(Arc::clone(file))
 }
@@ -122,9 +138,15 @@ fn executable(inode: &Inode, who: &Credentials) -> Result<Arc<MemoryObject>> {
 /// What to execute for a script whose first line, behind `#!`, is `line`: the interpreter, its one argument if there is one,
 /// the script, and the script's arguments but the first. ENOEXEC: no interpreter.
 fn script(request: Request, line: &[u8]) -> Result<Request> {
-    let end = line.iter().position(|byte| *byte == b'\n').unwrap_or(line.len());
+    let end = line
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(line.len());
     let line = line.get(..end).unwrap_or_default().trim_ascii();
-    let cut = line.iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(line.len());
+    let cut = line
+        .iter()
+        .position(|byte| byte.is_ascii_whitespace())
+        .unwrap_or(line.len());
     let (interpreter, argument) = line.split_at_checked(cut).ok_or(Errno::ENOEXEC)?;
     if interpreter.is_empty() {
         return Err(Errno::ENOEXEC);
@@ -138,7 +160,11 @@ fn script(request: Request, line: &[u8]) -> Result<Request> {
     for text in request.argv.iter().skip(1) {
         argv.push(text)?;
     }
-    Ok(Request { path: interpreter.to_vec(), argv, envp: request.envp })
+    Ok(Request {
+        path: interpreter.to_vec(),
+        argv,
+        envp: request.envp,
+    })
 }
 
 fn load_elf(
@@ -162,10 +188,24 @@ fn load_elf(
     let stack_end = STACK_END - random_pages(&random, 2, 0x3fff) - (usize::from(random[4]) & 0xf0);
     let stack_top = (stack_end & !(PAGE_SIZE - 1)) + PAGE_SIZE;
     space.map_stack(UserAddr(stack_top - STACK_BYTES), UserAddr(stack_top))?;
-    let facts = Facts { head, base, plan: &plan, who, random: &random };
+    let facts = Facts {
+        head,
+        base,
+        plan: &plan,
+        who,
+        random: &random,
+    };
     let sp = build_stack(&space, stack_end, request, &facts)?;
-    let regs = UserRegs { sp: sp as u64, pc: (base + head.entry) as u64, ..UserRegs::default() };
-    Ok(Image { space, regs, command_line: request.argv.bytes.clone() })
+    let regs = UserRegs {
+        sp: sp as u64,
+        pc: (base + head.entry) as u64,
+        ..UserRegs::default()
+    };
+    Ok(Image {
+        space,
+        regs,
+        command_line: request.argv.bytes.clone(),
+    })
 }
 
 fn read_plan(file: &MemoryObject, head: &Head) -> Result<Plan> {
@@ -182,7 +222,10 @@ fn read_plan(file: &MemoryObject, head: &Head) -> Result<Plan> {
 
 /// A random number of bytes, in pages, from the bytes of `random` at `from`.
 fn random_pages(random: &[u8; 32], from: usize, mask: usize) -> usize {
-    let low = random.get(from..from + 2).and_then(|pair| pair.try_into().ok()).map_or(0, u16::from_le_bytes);
+    let low = random
+        .get(from..from + 2)
+        .and_then(|pair| pair.try_into().ok())
+        .map_or(0, u16::from_le_bytes);
     (usize::from(low) & mask) * PAGE_SIZE
 }
 
@@ -193,23 +236,48 @@ fn base_address(head: &Head, plan: &Plan, random: &[u8; 32]) -> Result<usize> {
     }
     let base = elf::DYNAMIC_BASE + random_pages(random, 0, 0xffff);
     let (_, end) = plan.span();
-    if base.checked_add(end).is_some_and(|end| end < STACK_END - (1 << 32)) { Ok(base) } else { Err(Errno::ENOEXEC) }
+    if base
+        .checked_add(end)
+        .is_some_and(|end| end < STACK_END - (1 << 32))
+    {
+        Ok(base)
+    } else {
+        Err(Errno::ENOEXEC)
+    }
 }
 
 /// Maps what the file has of a segment, zeros behind it on its last page, and memory for the rest.
-fn map_segment(space: &Arc<AddressSpace>, file: &Arc<MemoryObject>, base: usize, segment: &Segment) -> Result<()> {
+fn map_segment(
+    space: &Arc<AddressSpace>,
+    file: &Arc<MemoryObject>,
+    base: usize,
+    segment: &Segment,
+) -> Result<()> {
     let start = base + (segment.address & !(PAGE_SIZE - 1));
     let data_end = base + segment.address + segment.file_bytes;
     let file_end = data_end.next_multiple_of(PAGE_SIZE);
     let end = (base + segment.end()).next_multiple_of(PAGE_SIZE);
     if segment.file_bytes > 0 {
         let offset = segment.offset & !(PAGE_SIZE as u64 - 1);
-        space.map_private(UserAddr(start), file_end - start, segment.access, file, offset)?;
+        space.map_private(
+            UserAddr(start),
+            file_end - start,
+            segment.access,
+            file,
+            offset,
+        )?;
         if segment.memory_bytes > segment.file_bytes && segment.access.contains(Access::WRITE) {
-            space.zero(UserAddr(data_end), file_end.min(base + segment.end()) - data_end)?;
+            space.zero(
+                UserAddr(data_end),
+                file_end.min(base + segment.end()) - data_end,
+            )?;
         }
     }
-    let from = if segment.file_bytes > 0 { file_end } else { start };
+    let from = if segment.file_bytes > 0 {
+        file_end
+    } else {
+        start
+    };
     if end > from {
         space.map_anonymous(UserAddr(from), end - from, segment.access)?;
     }
@@ -227,7 +295,12 @@ struct Facts<'a> {
 
 /// Builds the first stack below `end`: strings, sixteen random bytes, then from SP up the count, the addresses of arguments
 /// and environment, and the auxiliary vector, as the AAPCS64 start-up code of C libraries expects. Returns SP.
-fn build_stack(space: &Arc<AddressSpace>, end: usize, request: &Request, facts: &Facts<'_>) -> Result<usize> {
+fn build_stack(
+    space: &Arc<AddressSpace>,
+    end: usize,
+    request: &Request,
+    facts: &Facts<'_>,
+) -> Result<usize> {
     let mut at = end & !15;
     let mut place = |bytes: &[u8]| -> Result<usize> {
         at -= bytes.len();
@@ -255,7 +328,10 @@ fn build_stack(space: &Arc<AddressSpace>, end: usize, request: &Request, facts: 
     }
     words.extend(auxiliary.iter().flatten());
     let sp = (at - words.len() * 8) & !15;
-    space.write_bytes(UserAddr(sp), zerocopy::IntoBytes::as_bytes(words.as_slice()))?;
+    space.write_bytes(
+        UserAddr(sp),
+        zerocopy::IntoBytes::as_bytes(words.as_slice()),
+    )?;
     Ok(sp)
 }
 
@@ -267,21 +343,21 @@ fn auxiliary(facts: &Facts<'_>, name_at: usize, random_at: usize) -> [[u64; 2]; 
     let headers = facts.plan.headers.map_or(0, |headers| facts.base + headers);
     let secure = who.uid != who.euid || who.gid != who.egid;
     [
-        [3, headers as u64],                              // AT_PHDR
-        [4, elf::SEGMENT_BYTES as u64],                   // AT_PHENT
-        [5, facts.head.segments as u64],                  // AT_PHNUM
-        [6, PAGE_SIZE as u64],                            // AT_PAGESZ
-        [7, 0],                                           // AT_BASE
-        [8, 0],                                           // AT_FLAGS
-        [9, (facts.base + facts.head.entry) as u64],      // AT_ENTRY
-        [11, u64::from(who.uid)],                         // AT_UID
-        [12, u64::from(who.euid)],                        // AT_EUID
-        [13, u64::from(who.gid)],                         // AT_GID
-        [14, u64::from(who.egid)],                        // AT_EGID
-        [16, HWCAP_FP | HWCAP_ASIMD],                     // AT_HWCAP
-        [23, u64::from(secure)],                          // AT_SECURE
-        [25, random_at as u64],                           // AT_RANDOM
-        [31, name_at as u64],                             // AT_EXECFN
-        [0, 0],                                           // AT_NULL
+        [3, headers as u64],                         // AT_PHDR
+        [4, elf::SEGMENT_BYTES as u64],              // AT_PHENT
+        [5, facts.head.segments as u64],             // AT_PHNUM
+        [6, PAGE_SIZE as u64],                       // AT_PAGESZ
+        [7, 0],                                      // AT_BASE
+        [8, 0],                                      // AT_FLAGS
+        [9, (facts.base + facts.head.entry) as u64], // AT_ENTRY
+        [11, u64::from(who.uid)],                    // AT_UID
+        [12, u64::from(who.euid)],                   // AT_EUID
+        [13, u64::from(who.gid)],                    // AT_GID
+        [14, u64::from(who.egid)],                   // AT_EGID
+        [16, HWCAP_FP | HWCAP_ASIMD],                // AT_HWCAP
+        [23, u64::from(secure)],                     // AT_SECURE
+        [25, random_at as u64],                      // AT_RANDOM
+        [31, name_at as u64],                        // AT_EXECFN
+        [0, 0],                                      // AT_NULL
     ]
 }

@@ -26,7 +26,11 @@ impl Resource {
     /// The resource of that number; None if there is none.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Resource> {
-        if number < COUNT as u32 { Some(Resource(number as usize)) } else { None }
+        if number < COUNT as u32 {
+            Some(Resource(number as usize))
+        } else {
+            None
+        }
     }
 }
 
@@ -49,18 +53,34 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let mut values = [Limit { soft: INFINITY, hard: INFINITY }; COUNT];
+        let mut values = [Limit {
+            soft: INFINITY,
+            hard: INFINITY,
+        }; COUNT];
         values[Resource::STACK.0].soft = 8 << 20;
-        values[Resource::PROCESSES.0] = Limit { soft: 4096, hard: 4096 };
-        values[Resource::FILES.0] = Limit { soft: 1024, hard: 4096 };
-        values[Resource::PENDING_SIGNALS.0] = Limit { soft: 1024, hard: 1024 };
-        Limits { values: SpinLock::new(values) }
+        values[Resource::PROCESSES.0] = Limit {
+            soft: 4096,
+            hard: 4096,
+        };
+        values[Resource::FILES.0] = Limit {
+            soft: 1024,
+            hard: 4096,
+        };
+        values[Resource::PENDING_SIGNALS.0] = Limit {
+            soft: 1024,
+            hard: 1024,
+        };
+        Limits {
+            values: SpinLock::new(values),
+        }
     }
 }
 
 impl Clone for Limits {
     fn clone(&self) -> Self {
-        Limits { values: SpinLock::new(*self.values.lock()) }
+        Limits {
+            values: SpinLock::new(*self.values.lock()),
+        }
     }
 }
 
@@ -68,7 +88,14 @@ impl Limits {
     /// The limit of `resource`.
     #[must_use]
     pub fn get(&self, resource: Resource) -> Limit {
-        self.values.lock().get(resource.0).copied().unwrap_or(Limit { soft: INFINITY, hard: INFINITY })
+        self.values
+            .lock()
+            .get(resource.0)
+            .copied()
+            .unwrap_or(Limit {
+                soft: INFINITY,
+                hard: INFINITY,
+            })
     }
 
     /// Changes a limit. EINVAL: soft above hard. EPERM: the unprivileged may not raise the hard one.
@@ -77,7 +104,9 @@ impl Limits {
             return Err(Errno::EINVAL);
         }
         let mut values = self.values.lock();
-        let Some(limit) = values.get_mut(resource.0) else { return Err(Errno::EINVAL) };
+        let Some(limit) = values.get_mut(resource.0) else {
+            return Err(Errno::EINVAL);
+        };
         if to.hard > limit.hard && !privileged {
             return Err(Errno::EPERM);
         }
@@ -93,15 +122,38 @@ mod tests {
     #[test]
     fn limit_soft_above_hard_is_einval() {
         let limits = Limits::default();
-        assert_eq!(limits.set(Resource::FILES, Limit { soft: 2, hard: 1 }, true), Err(Errno::EINVAL));
+        assert_eq!(
+            limits.set(Resource::FILES, Limit { soft: 2, hard: 1 }, true),
+            Err(Errno::EINVAL)
+        );
     }
 
     #[test]
     fn limit_hard_raised_by_unprivileged_is_eperm() {
         let limits = Limits::default();
         let Limit { soft, hard } = limits.get(Resource::FILES);
-        assert_eq!(limits.set(Resource::FILES, Limit { soft, hard: hard + 1 }, false), Err(Errno::EPERM));
-        assert_eq!(limits.set(Resource::FILES, Limit { soft, hard: hard + 1 }, true), Ok(()));
+        assert_eq!(
+            limits.set(
+                Resource::FILES,
+                Limit {
+                    soft,
+                    hard: hard + 1
+                },
+                false
+            ),
+            Err(Errno::EPERM)
+        );
+        assert_eq!(
+            limits.set(
+                Resource::FILES,
+                Limit {
+                    soft,
+                    hard: hard + 1
+                },
+                true
+            ),
+            Ok(())
+        );
     }
 
     #[test]

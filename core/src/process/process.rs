@@ -194,7 +194,9 @@ impl Process {
     /// Takes over the names of the process that made it.
     pub fn inherit_names(&self, maker: &Process) {
         self.name.lock().clone_from(&maker.name.lock());
-        self.command_line.lock().clone_from(&maker.command_line.lock());
+        self.command_line
+            .lock()
+            .clone_from(&maker.command_line.lock());
         self.executable.lock().clone_from(&maker.executable.lock());
     }
 
@@ -202,7 +204,10 @@ impl Process {
     pub fn begin_exit(&self, status: Status) {
         let mut threads = self.threads.lock();
         threads.exit.get_or_insert(status);
-        threads.list.iter().for_each(|thread| thread.demand_attention());
+        threads
+            .list
+            .iter()
+            .for_each(|thread| thread.demand_attention());
     }
 
     /// The status that the process is ending with, if it is.
@@ -218,7 +223,11 @@ impl Process {
             return false;
         }
         threads.executing = Some(tid);
-        threads.list.iter().filter(|thread| thread.tid != tid).for_each(|thread| thread.demand_attention());
+        threads
+            .list
+            .iter()
+            .filter(|thread| thread.tid != tid)
+            .for_each(|thread| thread.demand_attention());
         true
     }
 
@@ -235,7 +244,10 @@ impl Process {
         if let Some(status) = threads.exit {
             return Some(ExitRequest::Process(status));
         }
-        threads.executing.is_some_and(|executing| executing != tid).then_some(ExitRequest::Thread(0))
+        threads
+            .executing
+            .is_some_and(|executing| executing != tid)
+            .then_some(ExitRequest::Thread(0))
     }
 
     /// Its address space; None once it has ended.

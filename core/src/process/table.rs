@@ -70,7 +70,10 @@ impl Tree {
     fn in_use(&self, number: Pid) -> bool {
         self.processes.contains_key(&number)
             || self.threads.contains_key(&number)
-            || self.processes.values().any(|node| node.process.group() == number || node.process.session() == number)
+            || self
+                .processes
+                .values()
+                .any(|node| node.process.group() == number || node.process.session() == number)
     }
 
     /// A number that no process, thread, group or session has. Numbers are given in turn, so that one just freed is not
@@ -109,9 +112,19 @@ impl ProcessTable {
         if let Some(node) = tree.processes.get_mut(&parent) {
             node.children.push(pid);
             process.group.store(node.process.group(), Ordering::Relaxed);
-            process.session.store(node.process.session(), Ordering::Relaxed);
+            process
+                .session
+                .store(node.process.session(), Ordering::Relaxed);
         }
-        tree.processes.insert(pid, Node { process, life: Life::Alive, children: Vec::new(), report: None });
+        tree.processes.insert(
+            pid,
+            Node {
+                process,
+                life: Life::Alive,
+                children: Vec::new(),
+                report: None,
+            },
+        );
     }
 
     /// Adds a thread.
@@ -128,7 +141,11 @@ impl ProcessTable {
     /// The process of that number, zombies included.
     #[must_use]
     pub fn process(&self, pid: Pid) -> Option<Arc<Process>> {
-        self.tree.lock().processes.get(&pid).map(|node| Arc::clone(&node.process))
+        self.tree
+            .lock()
+            .processes
+            .get(&pid)
+            .map(|node| Arc::clone(&node.process))
     }
 
     /// The thread of that number.
@@ -143,10 +160,32 @@ impl ProcessTable {
         self.tree.lock().processes.get(&pid).map(|node| node.life)
     }
 
+    /// The process of the least number that is at least `least`, zombies included.
+    #[must_use]
+    pub fn next_from(&self, least: Pid) -> Option<Arc<Process>> {
+        self.tree
+            .lock()
+            .processes
+            .range(least..)
+            .next()
+            .map(|(_, node)| Arc::clone(&node.process))
+    }
+
+    /// The number given last.
+    #[must_use]
+    pub fn last_number(&self) -> Pid {
+        self.tree.lock().last
+    }
+
     /// All processes in rising order of number.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Process>> {
-        self.tree.lock().processes.values().map(|node| Arc::clone(&node.process)).collect()
+        self.tree
+            .lock()
+            .processes
+            .values()
+            .map(|node| Arc::clone(&node.process))
+            .collect()
     }
 
     /// The processes of a group, zombies included.
@@ -163,13 +202,21 @@ impl ProcessTable {
 
     fn select(&self, wanted: impl Fn(&Process) -> bool) -> Vec<Arc<Process>> {
         let tree = self.tree.lock();
-        tree.processes.values().filter(|node| wanted(&node.process)).map(|node| Arc::clone(&node.process)).collect()
+        tree.processes
+            .values()
+            .filter(|node| wanted(&node.process))
+            .map(|node| Arc::clone(&node.process))
+            .collect()
     }
 
     /// The children of a process.
     #[must_use]
     pub fn children(&self, pid: Pid) -> Vec<Pid> {
-        self.tree.lock().processes.get(&pid).map_or_else(Vec::new, |node| node.children.clone())
+        self.tree
+            .lock()
+            .processes
+            .get(&pid)
+            .map_or_else(Vec::new, |node| node.children.clone())
     }
 
     /// Processes and threads alive, for sysinfo and /proc/loadavg.
@@ -183,7 +230,11 @@ impl ProcessTable {
     /// and init, who are to look at their children; the parent is None if it has gone.
     pub fn end(&self, pid: Pid, status: Status, unwanted: bool) -> Ended {
         let mut tree = self.tree.lock();
-        let children = tree.processes.get_mut(&pid).map(|node| core::mem::take(&mut node.children)).unwrap_or_default();
+        let children = tree
+            .processes
+            .get_mut(&pid)
+            .map(|node| core::mem::take(&mut node.children))
+            .unwrap_or_default();
         for &child in &children {
             if let Some(node) = tree.processes.get_mut(&child) {
                 node.process.parent.store(INIT, Ordering::Relaxed);
@@ -194,8 +245,16 @@ impl ProcessTable {
             init.children.extend_from_slice(&children);
         }
         let parent = tree.processes.get(&pid).map(|node| node.process.parent());
-        let parent = parent.and_then(|parent| tree.processes.get(&parent)).map(|node| Arc::clone(&node.process));
-        let init = adopted.then(|| tree.processes.get(&INIT).map(|node| Arc::clone(&node.process))).flatten();
+        let parent = parent
+            .and_then(|parent| tree.processes.get(&parent))
+            .map(|node| Arc::clone(&node.process));
+        let init = adopted
+            .then(|| {
+                tree.processes
+                    .get(&INIT)
+                    .map(|node| Arc::clone(&node.process))
+            })
+            .flatten();
         let removed = if unwanted {
             tree.remove(pid)
         } else {
@@ -204,7 +263,11 @@ impl ProcessTable {
             }
             None
         };
-        Ended { parent, init, removed }
+        Ended {
+            parent,
+            init,
+            removed,
+        }
     }
 
     /// Notes that a process stopped or went on, for its parent's wait.
@@ -224,11 +287,17 @@ impl ProcessTable {
         take: bool,
     ) -> Result<Option<(Arc<Process>, WaitEvent)>> {
         let mut tree = self.tree.lock();
-        let children = tree.processes.get(&parent).map(|node| node.children.as_slice()).unwrap_or_default();
+        let children = tree
+            .processes
+            .get(&parent)
+            .map(|node| node.children.as_slice())
+            .unwrap_or_default();
         let mut any = false;
         let mut found = None;
         for &child in children {
-            let Some(node) = tree.processes.get(&child) else { continue };
+            let Some(node) = tree.processes.get(&child) else {
+                continue;
+            };
             if !choice.admits(&node.process) {
                 continue;
             }
@@ -258,14 +327,18 @@ impl ProcessTable {
         if pid != asker && process.parent() != asker {
             return Err(Errno::ESRCH);
         }
-        let session = tree.processes.get(&asker).map_or(0, |node| node.process.session());
+        let session = tree
+            .processes
+            .get(&asker)
+            .map_or(0, |node| node.process.session());
         if process.session() != session || process.session() == pid {
             return Err(Errno::EPERM);
         }
         if pid != asker && process.has_executed() {
             return Err(Errno::EACCES);
         }
-        let exists = |node: &Node| node.process.group() == group && node.process.session() == session;
+        let exists =
+            |node: &Node| node.process.group() == group && node.process.session() == session;
         if group != pid && !tree.processes.values().any(exists) {
             return Err(Errno::EPERM);
         }
@@ -277,7 +350,11 @@ impl ProcessTable {
     pub fn set_session(&self, pid: Pid) -> Result<()> {
         let tree = self.tree.lock();
         let process = &tree.processes.get(&pid).ok_or(Errno::ESRCH)?.process;
-        if tree.processes.values().any(|node| node.process.group() == pid) {
+        if tree
+            .processes
+            .values()
+            .any(|node| node.process.group() == pid)
+        {
             return Err(Errno::EPERM);
         }
         process.group.store(pid, Ordering::Relaxed);

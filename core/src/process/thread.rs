@@ -59,7 +59,13 @@ pub struct Thread {
 impl Thread {
     /// A thread of `process` that has no task yet.
     #[must_use]
-    pub fn new(kernel: &'static Kernel, process: Arc<Process>, tid: Pid, policy: Policy, signals: ThreadSignals) -> Thread {
+    pub fn new(
+        kernel: &'static Kernel,
+        process: Arc<Process>,
+        tid: Pid,
+        policy: Policy,
+        signals: ThreadSignals,
+    ) -> Thread {
         Thread {
             tid,
             process,
@@ -187,7 +193,10 @@ impl Sleeper for Arc<Thread> {
         }
         if let Some(at) = at {
             let cpu = self.kernel.this_cpu();
-            *alarm = Some((cpu.id, cpu.alarms.set(at, Arc::clone(self) as Arc<dyn Expire>)));
+            *alarm = Some((
+                cpu.id,
+                cpu.alarms.set(at, Arc::clone(self) as Arc<dyn Expire>),
+            ));
         }
     }
 }

@@ -72,7 +72,10 @@ impl WaitEvent {
     pub const fn to_siginfo(self) -> (i32, i32) {
         match self {
             WaitEvent::Ended(Status::Exited(code)) => (1, code as i32),
-            WaitEvent::Ended(Status::Killed { signal, core: false }) => (2, signal as i32),
+            WaitEvent::Ended(Status::Killed {
+                signal,
+                core: false,
+            }) => (2, signal as i32),
             WaitEvent::Ended(Status::Killed { signal, core: true }) => (3, signal as i32),
             WaitEvent::Stopped(signal) => (5, signal as i32),
             WaitEvent::Continued => (6, 18),
@@ -110,18 +113,28 @@ pub fn try_wait(
     choice: Choice,
     options: Options,
 ) -> Result<Option<(Arc<Process>, WaitEvent)>> {
-    let found = kernel.processes.child_event(parent.pid, choice, |event| options.accepts(event), options.take)?;
+    let found = kernel.processes.child_event(
+        parent.pid,
+        choice,
+        |event| options.accepts(event),
+        options.take,
+    )?;
     if let Some((child, WaitEvent::Ended(_))) = &found
         && options.take
     {
-        let times = child.times.own.load(Ordering::Relaxed) + child.times.children.load(Ordering::Relaxed);
+        let times =
+            child.times.own.load(Ordering::Relaxed) + child.times.children.load(Ordering::Relaxed);
         parent.times.children.fetch_add(times, Ordering::Relaxed);
     }
     Ok(found)
 }
 
 /// Waits for an event of the children. Interrupted by a signal: restarted if the handler says so.
-pub async fn wait(thread: &Arc<Thread>, choice: Choice, options: Options) -> Result<(Arc<Process>, WaitEvent)> {
+pub async fn wait(
+    thread: &Arc<Thread>,
+    choice: Choice,
+    options: Options,
+) -> Result<(Arc<Process>, WaitEvent)> {
     let kernel = thread.kernel();
     let process = &thread.process;
     let attempt = || try_wait(kernel, process, choice, options).transpose();

@@ -46,7 +46,10 @@ impl AlarmQueue {
     #[must_use]
     pub const fn new() -> AlarmQueue {
         AlarmQueue {
-            alarms: SpinLock::new(Alarms { waiting: BTreeMap::new(), serial: 0 }),
+            alarms: SpinLock::new(Alarms {
+                waiting: BTreeMap::new(),
+                serial: 0,
+            }),
             next: AtomicU64::new(Instant::NEVER.0),
         }
     }
@@ -62,7 +65,10 @@ impl AlarmQueue {
     pub fn set(&self, at: Instant, who: Arc<dyn Expire>) -> AlarmKey {
         let mut alarms = self.alarms.lock();
         alarms.serial += 1;
-        let key = AlarmKey { at, serial: alarms.serial };
+        let key = AlarmKey {
+            at,
+            serial: alarms.serial,
+        };
         alarms.waiting.insert(key, who);
         self.note_first(&alarms);
         key
@@ -86,15 +92,21 @@ impl AlarmQueue {
 
     fn pop_due(&self, now: Instant) -> Option<Arc<dyn Expire>> {
         let mut alarms = self.alarms.lock();
-        let first = alarms.waiting.first_entry().filter(|first| first.key().at <= now)?;
+        let first = alarms
+            .waiting
+            .first_entry()
+            .filter(|first| first.key().at <= now)?;
         let who = first.remove();
         self.note_first(&alarms);
         Some(who)
     }
 
     fn note_first(&self, alarms: &Alarms) {
-        let first = alarms.waiting.keys().next().map_or(Instant::NEVER, |key| key.at);
+        let first = alarms
+            .waiting
+            .keys()
+            .next()
+            .map_or(Instant::NEVER, |key| key.at);
         self.next.store(first.0, Ordering::Relaxed);
     }
 }
-

@@ -80,7 +80,11 @@ const fn weighted_slice(nice: i8) -> u64 {
     let mut slice = SLICE_NS;
     let mut step = 0;
     while step < nice.unsigned_abs() && step < 20 {
-        slice = if nice < 0 { slice * 5 / 4 } else { slice * 4 / 5 };
+        slice = if nice < 0 {
+            slice * 5 / 4
+        } else {
+            slice * 4 / 5
+        };
         step += 1;
     }
     slice
@@ -111,7 +115,12 @@ impl<T: Schedulable> RunQueue<T> {
     /// An empty one.
     #[must_use]
     pub const fn new() -> RunQueue<T> {
-        RunQueue { real_time: [const { BoxQueue::new() }; PRIORITIES], occupied: 0, fair: BoxQueue::new(), len: 0 }
+        RunQueue {
+            real_time: [const { BoxQueue::new() }; PRIORITIES],
+            occupied: 0,
+            fair: BoxQueue::new(),
+            len: 0,
+        }
     }
 
     /// How many tasks wait.
@@ -141,7 +150,11 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// Takes the task that is to run next.
     pub fn pop(&mut self) -> Option<Box<T>> {
-        let task = if self.occupied == 0 { self.fair.pop_front() } else { self.pop_real_time() }?;
+        let task = if self.occupied == 0 {
+            self.fair.pop_front()
+        } else {
+            self.pop_real_time()
+        }?;
         self.len = self.len.saturating_sub(1);
         Some(task)
     }
@@ -185,7 +198,11 @@ mod tests {
     }
 
     fn item(id: usize, policy: Policy) -> Box<Item> {
-        Box::new(Item { id, policy, next: None })
+        Box::new(Item {
+            id,
+            policy,
+            next: None,
+        })
     }
 
     /// The plain model: all waiting items in order of arrival; the first of the greatest rank goes.
@@ -236,7 +253,9 @@ mod tests {
 
     #[test]
     fn slice_follows_the_nice_value() {
-        let slices: Vec<u64> = (-20..20).map(|nice| Policy::Fair(nice).slice_ns()).collect();
+        let slices: Vec<u64> = (-20..20)
+            .map(|nice| Policy::Fair(nice).slice_ns())
+            .collect();
         assert!(slices.windows(2).all(|pair| pair[0] > pair[1]));
         assert_eq!(Policy::Fair(0).slice_ns(), SLICE_NS);
     }

@@ -62,7 +62,16 @@ impl Task {
         files: Arc<DescriptorTable>,
     ) -> Task {
         let (started, restart) = (Instant::default(), Restart::default());
-        Task { context, thread, space, files, started, restart, call: FutureSlot::new(), next: None }
+        Task {
+            context,
+            thread,
+            space,
+            files,
+            started,
+            restart,
+            call: FutureSlot::new(),
+            next: None,
+        }
     }
 
     /// It has been given the CPU.
@@ -81,7 +90,11 @@ impl Task {
         let ran = self.ran(now);
         self.started = now;
         self.thread.cpu_time.fetch_add(ran, Ordering::Relaxed);
-        self.thread.process.times.own.fetch_add(ran, Ordering::Relaxed);
+        self.thread
+            .process
+            .times
+            .own
+            .fetch_add(ran, Ordering::Relaxed);
     }
 
     /// Whether it waits in a call.

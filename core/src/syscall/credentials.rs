@@ -46,7 +46,11 @@ fn change(call: &Call<'_>, change: impl FnOnce(&mut Credentials) -> Result<()>) 
 
 /// EPERM unless `id` is to be kept, is one of `own`, or the caller is privileged.
 fn permit(privileged: bool, id: u32, own: &[u32]) -> Result<()> {
-    if privileged || id == KEEP || own.contains(&id) { Ok(()) } else { Err(Errno::EPERM) }
+    if privileged || id == KEEP || own.contains(&id) {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 fn set(slot: &mut u32, id: u32) {
@@ -128,7 +132,9 @@ pub(super) fn setresuid(call: &mut Call<'_>) -> Answer {
     let asked = [call.uint::<0>(), call.uint::<1>(), call.uint::<2>()];
     change(call, |ids| {
         let own = [ids.uid, ids.euid, ids.suid];
-        asked.iter().try_for_each(|id| permit(ids.privileged(), *id, &own))?;
+        asked
+            .iter()
+            .try_for_each(|id| permit(ids.privileged(), *id, &own))?;
         set(&mut ids.uid, asked[0]);
         set(&mut ids.euid, asked[1]);
         set(&mut ids.suid, asked[2]);
@@ -142,7 +148,9 @@ pub(super) fn setresgid(call: &mut Call<'_>) -> Answer {
     let asked = [call.uint::<0>(), call.uint::<1>(), call.uint::<2>()];
     change(call, |ids| {
         let own = [ids.gid, ids.egid, ids.sgid];
-        asked.iter().try_for_each(|id| permit(ids.privileged(), *id, &own))?;
+        asked
+            .iter()
+            .try_for_each(|id| permit(ids.privileged(), *id, &own))?;
         set(&mut ids.gid, asked[0]);
         set(&mut ids.egid, asked[1]);
         set(&mut ids.sgid, asked[2]);
@@ -180,7 +188,8 @@ pub(super) fn getgroups(call: &mut Call<'_>) -> Answer {
             return Err(Errno::EINVAL);
         }
         for (at, group) in ids.groups.iter().enumerate() {
-            call.space().write_user(UserAddr(call.addr::<1>().0.wrapping_add(at * 4)), group)?;
+            call.space()
+                .write_user(UserAddr(call.addr::<1>().0.wrapping_add(at * 4)), group)?;
         }
     }
     Ok(Outcome::Done(ids.groups.len()))
@@ -198,7 +207,10 @@ pub(super) fn setgroups(call: &mut Call<'_>) -> Answer {
     let mut groups = Vec::new();
     groups.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
     for at in 0..count {
-        groups.push(call.space().read_user::<u32>(UserAddr(call.addr::<1>().0.wrapping_add(at * 4)))?);
+        groups.push(
+            call.space()
+                .read_user::<u32>(UserAddr(call.addr::<1>().0.wrapping_add(at * 4)))?,
+        );
     }
     change(call, |ids| {
         ids.groups = groups;

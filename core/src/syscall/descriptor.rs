@@ -1,7 +1,9 @@
 //! Descriptors: dup, close, fcntl, ioctl, lseek, and what concerns an open file as a whole.
 
+use alloc::sync::Arc;
+
 use super::{Answer, Call, DONE, Outcome};
-use crate::fs::open_file::OpenFlags;
+use crate::fs::open_file::{OpenFile, OpenFlags};
 use crate::process::limits::Resource;
 use crate::tty;
 use crate::{Errno, Result};
@@ -9,6 +11,16 @@ use crate::{Errno, Result};
 pub(super) const O_CLOEXEC: u32 = 0o2_000_000;
 
 impl Call<'_> {
+    /// As [`Call::file`], but not what was opened with O_PATH. EBADF.
+    pub(super) fn usable_file<const N: usize>(&self) -> Result<Arc<OpenFile>> {
+        let file = self.file::<N>()?;
+        if file.flags().contains(OpenFlags::PATH) {
+            Err(Errno::EBADF)
+        } else {
+            Ok(file)
+        }
+    }
+
     /// One more than the greatest descriptor that the caller may have.
     pub(super) fn descriptor_limit(&self) -> usize {
         usize::try_from(self.process().limits.get(Resource::FILES).soft).unwrap_or(usize::MAX)
@@ -33,14 +45,17 @@ pub(super) fn close_range(call: &mut Call<'_>) -> Answer {
         let own = call.files().fork()?;
         call.task.files = own;
     }
-    call.files().close_range(first, last, flags & CLOSE_RANGE_CLOEXEC != 0);
+    call.files()
+        .close_range(first, last, flags & CLOSE_RANGE_CLOEXEC != 0);
     DONE
 }
 
 /// dup(2).
 pub(super) fn dup(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
-    let fd = call.files().insert(file, 0, call.descriptor_limit(), false)?;
+    let fd = call
+        .files()
+        .insert(file, 0, call.descriptor_limit(), false)?;
     Ok(Outcome::Done(fd as usize))
 }
 
@@ -50,7 +65,9 @@ pub(super) fn dup3(call: &mut Call<'_>) -> Answer {
     if from == to || flags & !O_CLOEXEC != 0 {
         return Err(Errno::EINVAL);
     }
-    let fd = call.files().replace(from, to, call.descriptor_limit(), flags & O_CLOEXEC != 0)?;
+    let fd = call
+        .files()
+        .replace(from, to, call.descriptor_limit(), flags & O_CLOEXEC != 0)?;
     Ok(Outcome::Done(fd as usize))
 }
 
@@ -70,12 +87,17 @@ pub(super) fn fcntl(call: &mut Call<'_>) -> Answer {
     let value = match call.uint::<1>() {
         command @ (F_DUPFD | F_DUPFD_CLOEXEC) => {
             let limit = call.descriptor_limit();
-            let least = usize::try_from(call.int::<2>()).ok().filter(|least| *least < limit).ok_or(Errno::EINVAL)?;
-            call.files().insert(file, least, limit, command == F_DUPFD_CLOEXEC)? as usize
+            let least = usize::try_from(call.int::<2>())
+                .ok()
+                .filter(|least| *least < limit)
+                .ok_or(Errno::EINVAL)?;
+            call.files()
+                .insert(file, least, limit, command == F_DUPFD_CLOEXEC)? as usize
         }
         F_GETFD => usize::from(call.files().close_on_exec(fd)?),
         F_SETFD => {
-            call.files().set_close_on_exec(fd, call.arg::<2>() & 1 != 0)?;
+            call.files()
+                .set_close_on_exec(fd, call.arg::<2>() & 1 != 0)?;
             0
         }
         F_GETFL => (file.flags().bits() | if file.seekable() { O_LARGEFILE } else { 0 }) as usize,
@@ -148,7 +170,10 @@ pub(super) fn lseek(call: &mut Call<'_>) -> Answer {
 
 /// EINVAL: before the beginning. EOVERFLOW: beyond what an offset can say.
 fn moved(from: u64, by: i64) -> Result<u64> {
-    let to = i64::try_from(from).ok().and_then(|from| from.checked_add(by)).ok_or(Errno::EOVERFLOW)?;
+    let to = i64::try_from(from)
+        .ok()
+        .and_then(|from| from.checked_add(by))
+        .ok_or(Errno::EOVERFLOW)?;
     u64::try_from(to).map_err(|_| Errno::EINVAL)
 }
 

@@ -38,8 +38,22 @@ pub(super) fn sysinfo(call: &mut Call<'_>) -> Answer {
     // struct sysinfo: uptime, loads[3], total, free, shared, buffer, totalswap, freeswap, procs (16 bits) and padding,
     // totalhigh, freehigh, mem_unit (32 bits) and padding (uapi/linux/sysinfo.h).
     let page = PAGE_SIZE as u64;
-    let words: [u64; 14] =
-        [uptime, 0, 0, 0, total * page, free * page, 0, 0, 0, 0, threads.min(0xffff) as u64, 0, 0, 1];
+    let words: [u64; 14] = [
+        uptime,
+        0,
+        0,
+        0,
+        total * page,
+        free * page,
+        0,
+        0,
+        0,
+        0,
+        threads.min(0xffff) as u64,
+        0,
+        0,
+        1,
+    ];
     call.space().write_user(call.addr::<0>(), &words)?;
     DONE
 }
@@ -71,7 +85,10 @@ pub(super) fn prlimit64(call: &mut Call<'_>) -> Answer {
     let resource = Resource::from_number(call.uint::<1>()).ok_or(Errno::EINVAL)?;
     let process = match call.int::<0>() {
         0 => alloc::sync::Arc::clone(call.process()),
-        pid => u32::try_from(pid).ok().and_then(|pid| call.kernel.processes.process(pid)).ok_or(Errno::ESRCH)?,
+        pid => u32::try_from(pid)
+            .ok()
+            .and_then(|pid| call.kernel.processes.process(pid))
+            .ok_or(Errno::ESRCH)?,
     };
     let new = match call.addr::<2>() {
         UserAddr(0) => None,
@@ -82,12 +99,18 @@ pub(super) fn prlimit64(call: &mut Call<'_>) -> Answer {
         set_limit(call, &process.limits, resource, Limit { soft, hard })?;
     }
     if call.arg::<3>() != 0 {
-        call.space().write_user(call.addr::<3>(), &[old.soft, old.hard])?;
+        call.space()
+            .write_user(call.addr::<3>(), &[old.soft, old.hard])?;
     }
     DONE
 }
 
-fn set_limit(call: &Call<'_>, limits: &crate::process::limits::Limits, resource: Resource, to: Limit) -> Result<()> {
+fn set_limit(
+    call: &Call<'_>,
+    limits: &crate::process::limits::Limits,
+    resource: Resource,
+    to: Limit,
+) -> Result<()> {
     limits.set(resource, to, call.process().credentials().privileged())
 }
 
@@ -95,7 +118,8 @@ fn set_limit(call: &Call<'_>, limits: &crate::process::limits::Limits, resource:
 pub(super) fn getrlimit(call: &mut Call<'_>) -> Answer {
     let resource = Resource::from_number(call.uint::<0>()).ok_or(Errno::EINVAL)?;
     let limit = call.process().limits.get(resource);
-    call.space().write_user(call.addr::<1>(), &[limit.soft, limit.hard])?;
+    call.space()
+        .write_user(call.addr::<1>(), &[limit.soft, limit.hard])?;
     DONE
 }
 
@@ -119,12 +143,18 @@ pub(super) fn prctl(call: &mut Call<'_>) -> Answer {
         PR_SET_NAME => {
             let name: [u8; 16] = call.space().read_user(call.addr::<1>())?;
             let text = name.split(|byte| *byte == 0).next().unwrap_or_default();
-            *call.process().name.lock() = alloc::string::String::from_utf8_lossy(text).chars().take(15).collect();
+            *call.process().name.lock() = alloc::string::String::from_utf8_lossy(text)
+                .chars()
+                .take(15)
+                .collect();
             DONE
         }
         PR_GET_NAME => {
             let mut name = [0u8; 16];
-            for (to, from) in name.iter_mut().zip(call.process().name.lock().bytes().take(15)) {
+            for (to, from) in name
+                .iter_mut()
+                .zip(call.process().name.lock().bytes().take(15))
+            {
                 *to = from;
             }
             call.space().write_user(call.addr::<1>(), &name)?;
@@ -139,7 +169,11 @@ pub(super) fn prctl(call: &mut Call<'_>) -> Answer {
 /// getcpu(2).
 pub(super) fn getcpu(call: &mut Call<'_>) -> Answer {
     let cpu = u32::from(call.kernel.machine.cpu().0);
-    for at in [call.addr::<0>(), call.addr::<1>()].into_iter().zip([cpu, 0]).filter(|(at, _)| at.0 != 0) {
+    for at in [call.addr::<0>(), call.addr::<1>()]
+        .into_iter()
+        .zip([cpu, 0])
+        .filter(|(at, _)| at.0 != 0)
+    {
         call.space().write_user(at.0, &at.1)?;
     }
     DONE

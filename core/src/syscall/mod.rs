@@ -7,7 +7,10 @@
 
 pub mod credentials;
 pub mod descriptor;
+mod directory;
 pub mod info;
+mod metadata;
+mod mount;
 pub mod path;
 pub mod process;
 pub mod schedule;
@@ -72,7 +75,9 @@ type Handler = fn(&mut Call<'_>) -> Answer;
 pub fn dispatch(kernel: &'static Kernel, task: &mut Task) -> Answer {
     let number = task.context.regs.x[8];
     task.restart.x0 = task.context.regs.x[0];
-    let Some(entry) = table::entry(number) else { return Err(Errno::ENOSYS) };
+    let Some(entry) = table::entry(number) else {
+        return Err(Errno::ENOSYS);
+    };
     if entry.allocates {
         kernel.admit()?;
     }
@@ -152,7 +157,10 @@ impl Call<'_> {
 
     /// Makes the caller wait in `future`, whose result becomes the call's.
     #[inline]
-    pub fn wait<F: Future<Output = Result<usize>> + Send + 'static>(&mut self, future: F) -> Answer {
+    pub fn wait<F: Future<Output = Result<usize>> + Send + 'static>(
+        &mut self,
+        future: F,
+    ) -> Answer {
         self.task.wait_in(future);
         Ok(Outcome::Waiting)
     }

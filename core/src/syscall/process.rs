@@ -22,7 +22,9 @@ pub(super) fn exit(call: &mut Call<'_>) -> Answer {
 
 /// exit_group(2): ends the process.
 pub(super) fn exit_group(call: &mut Call<'_>) -> Answer {
-    Ok(Outcome::Exit(ExitRequest::Process(Status::Exited(call.arg::<0>() as u8))))
+    Ok(Outcome::Exit(ExitRequest::Process(Status::Exited(
+        call.arg::<0>() as u8,
+    ))))
 }
 
 /// clone(2), arm64 order of arguments: flags, stack, parent_tid, tls, child_tid.
@@ -51,13 +53,28 @@ pub(super) fn clone3(call: &mut Call<'_>) -> Answer {
     }
     let base = call.arg::<0>();
     for extra in (FIELDS * 8..size).step_by(8) {
-        let word: u64 = call.space().read_user(UserAddr(base.wrapping_add(extra as u64) as usize))?;
+        let word: u64 = call
+            .space()
+            .read_user(UserAddr(base.wrapping_add(extra as u64) as usize))?;
         if word != 0 {
-            return Err(if extra >= 11 * 8 { Errno::E2BIG } else { Errno::EINVAL });
+            return Err(if extra >= 11 * 8 {
+                Errno::E2BIG
+            } else {
+                Errno::EINVAL
+            });
         }
     }
     let fields: [u64; FIELDS] = call.space().read_user(UserAddr(base as usize))?;
-    let [flags, _pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls] = fields;
+    let [
+        flags,
+        _pidfd,
+        child_tid,
+        parent_tid,
+        exit_signal,
+        stack,
+        stack_size,
+        tls,
+    ] = fields;
     let request = CloneRequest {
         flags: CloneFlags::from_bits(flags).ok_or(Errno::EINVAL)?,
         exit_signal: u8::try_from(exit_signal).map_err(|_| Errno::EINVAL)?,
@@ -90,7 +107,11 @@ fn make_child(call: &mut Call<'_>, request: &CloneRequest) -> Answer {
 
 /// execve(2).
 pub(super) fn execve(call: &mut Call<'_>) -> Answer {
-    let request = ExecRequest { path: call.addr::<0>(), argv: call.addr::<1>(), envp: call.addr::<2>() };
+    let request = ExecRequest {
+        path: call.addr::<0>(),
+        argv: call.addr::<1>(),
+        envp: call.addr::<2>(),
+    };
     exec::execve(call, &request)
 }
 
@@ -111,7 +132,9 @@ pub(super) fn gettid(call: &mut Call<'_>) -> Answer {
 
 /// set_tid_address(2).
 pub(super) fn set_tid_address(call: &mut Call<'_>) -> Answer {
-    call.thread().clear_child_tid.store(call.arg::<0>(), Ordering::Relaxed);
+    call.thread()
+        .clear_child_tid
+        .store(call.arg::<0>(), Ordering::Relaxed);
     gettid(call)
 }
 
@@ -149,7 +172,10 @@ pub(super) fn getsid(call: &mut Call<'_>) -> Answer {
 fn named(call: &Call<'_>) -> Result<Arc<Process>> {
     match call.int::<0>() {
         0 => Ok(Arc::clone(call.process())),
-        pid => u32::try_from(pid).ok().and_then(|pid| call.kernel.processes.process(pid)).ok_or(Errno::ESRCH),
+        pid => u32::try_from(pid)
+            .ok()
+            .and_then(|pid| call.kernel.processes.process(pid))
+            .ok_or(Errno::ESRCH),
     }
 }
 
@@ -167,8 +193,12 @@ pub(super) fn wait4(call: &mut Call<'_>) -> Answer {
     if bits & !(WNOHANG | WUNTRACED | WCONTINUED | W_LINUX) != 0 {
         return Err(Errno::EINVAL);
     }
-    let options =
-        Options { ended: true, stopped: bits & WUNTRACED != 0, continued: bits & WCONTINUED != 0, take: true };
+    let options = Options {
+        ended: true,
+        stopped: bits & WUNTRACED != 0,
+        continued: bits & WCONTINUED != 0,
+        take: true,
+    };
     let choice = match call.int::<0>() {
         i32::MIN => return Err(Errno::ESRCH),
         -1 => Choice::Any,
@@ -178,7 +208,9 @@ pub(super) fn wait4(call: &mut Call<'_>) -> Answer {
     };
     let (status, usage) = (call.addr::<1>(), call.addr::<3>());
     match wait::try_wait(call.kernel, call.process(), choice, options)? {
-        Some((child, event)) => report_wait4(call.thread(), &child, event, status, usage).map(Outcome::Done),
+        Some((child, event)) => {
+            report_wait4(call.thread(), &child, event, status, usage).map(Outcome::Done)
+        }
         None if bits & WNOHANG != 0 => DONE,
         None => {
             let thread = Arc::clone(call.thread());
@@ -202,7 +234,10 @@ fn report_wait4(
         space.write_user(status, &event.to_word())?;
     }
     if usage.0 != 0 {
-        space.write_user(usage, &super::info::rusage(child.times.own.load(Ordering::Relaxed)))?;
+        space.write_user(
+            usage,
+            &super::info::rusage(child.times.own.load(Ordering::Relaxed)),
+        )?;
     }
     Ok(child.pid as usize)
 }
@@ -233,8 +268,12 @@ pub(super) fn waitid(call: &mut Call<'_>) -> Answer {
     };
     let (info, usage) = (call.addr::<2>(), call.addr::<4>());
     match wait::try_wait(call.kernel, call.process(), choice, options)? {
-        Some((child, event)) => report_waitid(call.thread(), Some((&child, event)), info, usage).map(Outcome::Done),
-        None if bits & WNOHANG != 0 => report_waitid(call.thread(), None, info, usage).map(Outcome::Done),
+        Some((child, event)) => {
+            report_waitid(call.thread(), Some((&child, event)), info, usage).map(Outcome::Done)
+        }
+        None if bits & WNOHANG != 0 => {
+            report_waitid(call.thread(), None, info, usage).map(Outcome::Done)
+        }
         None => {
             let thread = Arc::clone(call.thread());
             call.wait(async move {
@@ -258,14 +297,25 @@ fn report_waitid(
         // si_signo, si_errno, si_code, padding, si_pid, si_uid, si_status (asm-generic/siginfo.h).
         let fields: [i32; 7] = found.map_or([0; 7], |(child, event)| {
             let (code, status) = event.to_siginfo();
-            [SIGCHLD, 0, code, 0, child.pid as i32, child.credentials().uid as i32, status]
+            [
+                SIGCHLD,
+                0,
+                code,
+                0,
+                child.pid as i32,
+                child.credentials().uid as i32,
+                status,
+            ]
         });
         space.write_user(info, &fields)?;
     }
     if let Some((child, _)) = found
         && usage.0 != 0
     {
-        space.write_user(usage, &super::info::rusage(child.times.own.load(Ordering::Relaxed)))?;
+        space.write_user(
+            usage,
+            &super::info::rusage(child.times.own.load(Ordering::Relaxed)),
+        )?;
     }
     Ok(0)
 }

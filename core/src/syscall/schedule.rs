@@ -33,7 +33,11 @@ fn named(call: &Call<'_>) -> Result<Arc<Thread>> {
 fn may_change(call: &Call<'_>, thread: &Thread) -> Result<()> {
     let own = call.process().credentials();
     let other = thread.process.credentials();
-    if own.privileged() || own.euid == other.uid || own.euid == other.euid { Ok(()) } else { Err(Errno::EPERM) }
+    if own.privileged() || own.euid == other.uid || own.euid == other.euid {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 fn policy_of(number: u32, priority: i32, nice: i8) -> Result<Policy> {
@@ -68,7 +72,11 @@ pub(super) fn sched_setscheduler(call: &mut Call<'_>) -> Answer {
     }
     let priority: i32 = call.space().read_user(call.addr::<2>())?;
     let thread = named(call)?;
-    let policy = policy_of(call.uint::<1>(), priority, nice_of(thread.schedule.policy()))?;
+    let policy = policy_of(
+        call.uint::<1>(),
+        priority,
+        nice_of(thread.schedule.policy()),
+    )?;
     change(call, &thread, policy)
 }
 
@@ -94,7 +102,9 @@ const fn number_of(policy: Policy) -> u32 {
 
 /// sched_getscheduler(2).
 pub(super) fn sched_getscheduler(call: &mut Call<'_>) -> Answer {
-    Ok(Outcome::Done(number_of(named(call)?.schedule.policy()) as usize))
+    Ok(Outcome::Done(
+        number_of(named(call)?.schedule.policy()) as usize
+    ))
 }
 
 /// sched_getparam(2).
@@ -146,11 +156,17 @@ pub(super) fn sched_setaffinity(call: &mut Call<'_>) -> Answer {
     let size = call.size::<1>().min(8);
     let mut mask = [0u8; 8];
     for (at, byte) in mask.iter_mut().enumerate().take(size) {
-        *byte = call.space().read_user(crate::machine::UserAddr(call.addr::<2>().0.wrapping_add(at)))?;
+        *byte = call.space().read_user(crate::machine::UserAddr(
+            call.addr::<2>().0.wrapping_add(at),
+        ))?;
     }
     may_change(call, &thread)?;
     let all = (1u64 << call.kernel.scheduler.online_count()) - 1;
-    if u64::from_le_bytes(mask) & all == all { DONE } else { Err(Errno::EINVAL) }
+    if u64::from_le_bytes(mask) & all == all {
+        DONE
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 const PRIO_PROCESS: u32 = 0;
@@ -172,7 +188,10 @@ pub(super) fn setpriority(call: &mut Call<'_>) -> Answer {
 
 /// getpriority(2): 20 minus the nice value, as the system call has it.
 pub(super) fn getpriority(call: &mut Call<'_>) -> Answer {
-    let least = prioritised(call)?.into_iter().map(|thread| nice_of(thread.schedule.policy())).min();
+    let least = prioritised(call)?
+        .into_iter()
+        .map(|thread| nice_of(thread.schedule.policy()))
+        .min();
     let nice = least.ok_or(Errno::ESRCH)?;
     Ok(Outcome::Done((20 - i32::from(nice)) as usize))
 }
@@ -187,5 +206,9 @@ fn prioritised(call: &Call<'_>) -> Result<alloc::vec::Vec<Arc<Thread>>> {
     }
     let table = &call.kernel.processes;
     let who = u32::try_from(who).map_err(|_| Errno::ESRCH)?;
-    table.process(who).map(|process| process.threads()).filter(|list| !list.is_empty()).ok_or(Errno::ESRCH)
+    table
+        .process(who)
+        .map(|process| process.threads())
+        .filter(|list| !list.is_empty())
+        .ok_or(Errno::ESRCH)
 }

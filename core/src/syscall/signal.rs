@@ -12,7 +12,8 @@ use crate::process::process::Process;
 use crate::process::signal::action::Action;
 use crate::process::signal::info::{RawInfo, SI_TKILL, SI_USER};
 use crate::process::signal::{
-    self, AltStack, IntervalTimer, RESTART_NO_HANDLER, RESTART_TIMED, Signal, SignalInfo, SignalSet, TimerKind,
+    self, AltStack, IntervalTimer, RESTART_NO_HANDLER, RESTART_TIMED, Signal, SignalInfo,
+    SignalSet, TimerKind,
 };
 use crate::process::table::INIT;
 use crate::process::thread::Thread;
@@ -26,7 +27,11 @@ const SET_BYTES: usize = size_of::<u64>();
 /// EINVAL unless argument `N` is the size of a set.
 #[inline]
 fn check_set_size<const N: usize>(call: &Call<'_>) -> Result<()> {
-    if call.size::<N>() == SET_BYTES { Ok(()) } else { Err(Errno::EINVAL) }
+    if call.size::<N>() == SET_BYTES {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 fn read_set(call: &Call<'_>, from: UserAddr) -> Result<SignalSet> {
@@ -83,7 +88,8 @@ pub(super) fn rt_sigpending(call: &mut Call<'_>) -> Answer {
     }
     let set = signal::blocked_pending(call.thread()).0.to_le_bytes();
     for (at, byte) in set.iter().enumerate().take(size) {
-        call.space().write_user(UserAddr(call.addr::<0>().0.wrapping_add(at)), byte)?;
+        call.space()
+            .write_user(UserAddr(call.addr::<0>().0.wrapping_add(at)), byte)?;
     }
     DONE
 }
@@ -126,7 +132,12 @@ pub(super) fn rt_sigtimedwait(call: &mut Call<'_>) -> Answer {
     await_signal(call, wanted, info, deadline)
 }
 
-fn await_signal(call: &mut Call<'_>, wanted: SignalSet, info: UserAddr, deadline: Option<Instant>) -> Answer {
+fn await_signal(
+    call: &mut Call<'_>,
+    wanted: SignalSet,
+    info: UserAddr,
+    deadline: Option<Instant>,
+) -> Answer {
     let (thread, space) = (Arc::clone(call.thread()), Arc::clone(call.space()));
     thread.signals.set_awaited(wanted);
     call.wait(async move {
@@ -138,7 +149,9 @@ fn await_signal(call: &mut Call<'_>, wanted: SignalSet, info: UserAddr, deadline
             Ok(taken) => report_taken(&space, taken, info),
             Err(Interruption::TimedOut) => Err(Errno::EAGAIN),
             Err(Interruption::Signal) if !signal::is_interrupted(&thread) => {
-                thread.signals.keep_deadline(deadline.unwrap_or(Instant::NEVER));
+                thread
+                    .signals
+                    .keep_deadline(deadline.unwrap_or(Instant::NEVER));
                 Err(RESTART_TIMED)
             }
             Err(other) => Err(other.errno()),
@@ -146,7 +159,11 @@ fn await_signal(call: &mut Call<'_>, wanted: SignalSet, info: UserAddr, deadline
     })
 }
 
-fn report_taken(space: &AddressSpace, (signal, what): (Signal, SignalInfo), info: UserAddr) -> Result<usize> {
+fn report_taken(
+    space: &AddressSpace,
+    (signal, what): (Signal, SignalInfo),
+    info: UserAddr,
+) -> Result<usize> {
     if info.0 != 0 {
         space.write_user(info, &what.to_raw(signal))?;
     }
@@ -166,7 +183,9 @@ pub(super) fn sigaltstack(call: &mut Call<'_>) -> Answer {
     let before = call.thread().signals.stack();
     if new.0 != 0 {
         let wanted: AltStack = call.space().read_user(new)?;
-        call.thread().signals.set_stack(before.replaced_by(wanted, sp)?);
+        call.thread()
+            .signals
+            .set_stack(before.replaced_by(wanted, sp)?);
     }
     if old.0 != 0 {
         call.space().write_user(old, &before.seen_at(sp))?;
@@ -179,7 +198,11 @@ type Sent = Option<Signal>;
 
 /// The signal of that number; 0 is None. EINVAL.
 fn sent(number: i32) -> Result<Sent> {
-    if number == 0 { Ok(None) } else { Signal::from_number(number).map(Some) }
+    if number == 0 {
+        Ok(None)
+    } else {
+        Signal::from_number(number).map(Some)
+    }
 }
 
 /// EPERM unless the caller may send `signal` to `target`; to itself it always may.
@@ -215,7 +238,9 @@ fn kill_process(call: &Call<'_>, pid: Pid, number: i32) -> Answer {
         return kill_one(call, call.process(), number).map(|()| Outcome::Done(0));
     }
     let table = &call.kernel.processes;
-    let target = table.process(pid).or_else(|| table.thread(pid).map(|thread| Arc::clone(&thread.process)));
+    let target = table
+        .process(pid)
+        .or_else(|| table.thread(pid).map(|thread| Arc::clone(&thread.process)));
     let target = target.ok_or(Errno::ESRCH)?;
     kill_one(call, &target, number).map(|()| Outcome::Done(0))
 }
@@ -262,7 +287,11 @@ fn named_thread(call: &Call<'_>, group: Option<i32>, tid: i32) -> Result<Arc<Thr
     if tid <= 0 || group.is_some_and(|group| group <= 0) {
         return Err(Errno::EINVAL);
     }
-    let thread = call.kernel.processes.thread(tid.unsigned_abs()).ok_or(Errno::ESRCH)?;
+    let thread = call
+        .kernel
+        .processes
+        .thread(tid.unsigned_abs())
+        .ok_or(Errno::ESRCH)?;
     if group.is_some_and(|group| group.unsigned_abs() != thread.process.pid) {
         return Err(Errno::ESRCH);
     }
@@ -336,14 +365,19 @@ impl TimeVal {
     const fn from_nanos(nanos: u64) -> TimeVal {
         // Rounded up: what is not yet over never reads 0.
         let micros = nanos.div_ceil(1000);
-        TimeVal { seconds: (micros / 1_000_000) as i64, micros: (micros % 1_000_000) as i64 }
+        TimeVal {
+            seconds: (micros / 1_000_000) as i64,
+            micros: (micros % 1_000_000) as i64,
+        }
     }
 
     const fn to_nanos(self) -> Result<u64> {
         if self.seconds < 0 || self.micros < 0 || self.micros >= 1_000_000 {
             return Err(Errno::EINVAL);
         }
-        Ok((self.seconds as u64).saturating_mul(NANOS_PER_SECOND).saturating_add(self.micros as u64 * 1000))
+        Ok((self.seconds as u64)
+            .saturating_mul(NANOS_PER_SECOND)
+            .saturating_add(self.micros as u64 * 1000))
     }
 }
 
@@ -357,7 +391,10 @@ struct TimerValue {
 
 impl From<IntervalTimer> for TimerValue {
     fn from(timer: IntervalTimer) -> TimerValue {
-        TimerValue { interval: TimeVal::from_nanos(timer.interval), value: TimeVal::from_nanos(timer.left) }
+        TimerValue {
+            interval: TimeVal::from_nanos(timer.interval),
+            value: TimeVal::from_nanos(timer.left),
+        }
     }
 }
 
@@ -385,11 +422,19 @@ pub(super) fn setitimer(call: &mut Call<'_>) -> Answer {
         0 => IntervalTimer::default(),
         _ => {
             let value: TimerValue = call.space().read_user(new)?;
-            IntervalTimer { left: value.value.to_nanos()?, interval: value.interval.to_nanos()? }
+            IntervalTimer {
+                left: value.value.to_nanos()?,
+                interval: value.interval.to_nanos()?,
+            }
         }
     };
     let kind = timer_kind(call.int::<0>())?;
-    let before = TimerValue::from(signal::set_interval_timer(call.kernel, call.process(), kind, wanted));
+    let before = TimerValue::from(signal::set_interval_timer(
+        call.kernel,
+        call.process(),
+        kind,
+        wanted,
+    ));
     if old.0 != 0 {
         call.space().write_user(old, &before)?;
     }
@@ -403,9 +448,23 @@ mod tests {
     #[test]
     fn timeval_out_of_range_is_einval() {
         for bad in [(-1, 0), (0, -1), (0, 1_000_000)] {
-            assert_eq!(TimeVal { seconds: bad.0, micros: bad.1 }.to_nanos(), Err(Errno::EINVAL));
+            assert_eq!(
+                TimeVal {
+                    seconds: bad.0,
+                    micros: bad.1
+                }
+                .to_nanos(),
+                Err(Errno::EINVAL)
+            );
         }
-        assert_eq!(TimeVal { seconds: i64::MAX, micros: 0 }.to_nanos(), Ok(u64::MAX));
+        assert_eq!(
+            TimeVal {
+                seconds: i64::MAX,
+                micros: 0
+            }
+            .to_nanos(),
+            Ok(u64::MAX)
+        );
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use halyard_abi::nr;
 
-use super::{Handler, credentials, descriptor, info, path, process, schedule, signal, time, transfer};
+use super::{
+    Handler, credentials, descriptor, directory, info, metadata, mount, path, process, schedule,
+    signal, time, transfer,
+};
 
 /// One system call.
 #[derive(Clone, Copy)]
@@ -17,12 +20,18 @@ const LEN: usize = 460;
 
 /// A call that only reads, frees, or uses memory set aside before.
 const fn lean(handler: Handler) -> Entry {
-    Entry { handler, allocates: false }
+    Entry {
+        handler,
+        allocates: false,
+    }
 }
 
 /// A call that may allocate.
 const fn grows(handler: Handler) -> Entry {
-    Entry { handler, allocates: true }
+    Entry {
+        handler,
+        allocates: true,
+    }
 }
 
 /// The call of that number.
@@ -63,8 +72,14 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::SCHED_GETSCHEDULER, lean(schedule::sched_getscheduler)),
     (nr::SCHED_SETPARAM, lean(schedule::sched_setparam)),
     (nr::SCHED_GETPARAM, lean(schedule::sched_getparam)),
-    (nr::SCHED_GET_PRIORITY_MAX, lean(schedule::sched_get_priority_max)),
-    (nr::SCHED_GET_PRIORITY_MIN, lean(schedule::sched_get_priority_min)),
+    (
+        nr::SCHED_GET_PRIORITY_MAX,
+        lean(schedule::sched_get_priority_max),
+    ),
+    (
+        nr::SCHED_GET_PRIORITY_MIN,
+        lean(schedule::sched_get_priority_min),
+    ),
     (nr::SCHED_GETAFFINITY, lean(schedule::sched_getaffinity)),
     (nr::SCHED_SETAFFINITY, lean(schedule::sched_setaffinity)),
     (nr::GETCPU, lean(info::getcpu)),
@@ -133,25 +148,28 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::RENAMEAT, grows(path::renameat)),
     (nr::RENAMEAT2, grows(path::renameat2)),
     (nr::READLINKAT, grows(path::readlinkat)),
-    (nr::FACCESSAT, grows(path::faccessat)),
-    (nr::FACCESSAT2, grows(path::faccessat2)),
-    (nr::FSTAT, lean(path::fstat)),
-    (nr::NEWFSTATAT, grows(path::newfstatat)),
-    (nr::STATX, grows(path::statx)),
-    (nr::FCHMOD, lean(path::fchmod)),
-    (nr::FCHMODAT, grows(path::fchmodat)),
-    (nr::FCHOWN, lean(path::fchown)),
-    (nr::FCHOWNAT, grows(path::fchownat)),
-    (nr::UTIMENSAT, grows(path::utimensat)),
-    (nr::TRUNCATE, grows(path::truncate)),
-    (nr::CHDIR, grows(path::chdir)),
-    (nr::FCHDIR, lean(path::fchdir)),
-    (nr::CHROOT, grows(path::chroot)),
-    (nr::GETCWD, grows(path::getcwd)),
-    (nr::UMASK, lean(path::umask)),
-    (nr::GETDENTS64, grows(path::getdents64)),
-    (nr::STATFS, grows(path::statfs)),
-    (nr::FSTATFS, lean(path::fstatfs)),
+    (nr::FACCESSAT, grows(metadata::faccessat)),
+    (nr::FACCESSAT2, grows(metadata::faccessat2)),
+    (nr::FSTAT, lean(metadata::fstat)),
+    (nr::NEWFSTATAT, grows(metadata::newfstatat)),
+    (nr::STATX, grows(metadata::statx)),
+    (nr::FCHMOD, lean(metadata::fchmod)),
+    (nr::FCHMODAT, grows(metadata::fchmodat)),
+    (nr::FCHMODAT2, grows(metadata::fchmodat2)),
+    (nr::FCHOWN, lean(metadata::fchown)),
+    (nr::FCHOWNAT, grows(metadata::fchownat)),
+    (nr::UTIMENSAT, grows(metadata::utimensat)),
+    (nr::TRUNCATE, grows(metadata::truncate)),
+    (nr::CHDIR, grows(directory::chdir)),
+    (nr::FCHDIR, lean(directory::fchdir)),
+    (nr::CHROOT, grows(directory::chroot)),
+    (nr::GETCWD, grows(directory::getcwd)),
+    (nr::UMASK, lean(directory::umask)),
+    (nr::GETDENTS64, grows(directory::getdents64)),
+    (nr::STATFS, grows(metadata::statfs)),
+    (nr::FSTATFS, lean(metadata::fstatfs)),
+    (nr::MOUNT, grows(mount::mount)),
+    (nr::UMOUNT2, lean(mount::umount2)),
     // What the system says about itself and the caller.
     (nr::UNAME, lean(info::uname)),
     (nr::SYSINFO, lean(info::sysinfo)),
@@ -168,7 +186,10 @@ const fn build(calls: &[(usize, Entry)]) -> [Option<Entry>; LEN] {
     let mut at = 0;
     while at < calls.len() {
         let (number, entry) = calls[at];
-        assert!(table[number].is_none(), "a number stands twice in the table");
+        assert!(
+            table[number].is_none(),
+            "a number stands twice in the table"
+        );
         table[number] = Some(entry);
         at += 1;
     }

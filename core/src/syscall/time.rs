@@ -4,13 +4,13 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use super::{Answer, Call, DONE, Outcome};
+use crate::Errno;
 use crate::Result;
 use crate::machine::UserAddr;
 use crate::process::signal;
 use crate::process::thread::Thread;
 use crate::time::{Instant, NANOS_PER_SECOND, TimeSpec};
 use crate::wait::{Interruption, wait_for_time};
-use crate::Errno;
 
 const CLOCK_REALTIME: u32 = 0;
 const CLOCK_MONOTONIC: u32 = 1;
@@ -27,10 +27,16 @@ fn read_clock(call: &Call<'_>, clock: u32) -> Result<u64> {
     let kernel = call.kernel;
     let now = kernel.machine.now();
     match clock {
-        CLOCK_MONOTONIC | CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE | CLOCK_BOOTTIME => Ok(now.0),
+        CLOCK_MONOTONIC | CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE | CLOCK_BOOTTIME => {
+            Ok(now.0)
+        }
         CLOCK_REALTIME | CLOCK_REALTIME_COARSE => Ok(kernel.clock.real(now)),
-        CLOCK_PROCESS_CPUTIME_ID => Ok(call.process().times.own.load(Ordering::Relaxed) + call.task.ran(now)),
-        CLOCK_THREAD_CPUTIME_ID => Ok(call.thread().cpu_time.load(Ordering::Relaxed) + call.task.ran(now)),
+        CLOCK_PROCESS_CPUTIME_ID => {
+            Ok(call.process().times.own.load(Ordering::Relaxed) + call.task.ran(now))
+        }
+        CLOCK_THREAD_CPUTIME_ID => {
+            Ok(call.thread().cpu_time.load(Ordering::Relaxed) + call.task.ran(now))
+        }
         _ => Err(Errno::EINVAL),
     }
 }
@@ -46,7 +52,13 @@ pub(super) fn clock_gettime(call: &mut Call<'_>) -> Answer {
 pub(super) fn clock_getres(call: &mut Call<'_>) -> Answer {
     read_clock(call, call.uint::<0>())?;
     if call.arg::<1>() != 0 {
-        call.space().write_user(call.addr::<1>(), &TimeSpec { seconds: 0, nanos: 1 })?;
+        call.space().write_user(
+            call.addr::<1>(),
+            &TimeSpec {
+                seconds: 0,
+                nanos: 1,
+            },
+        )?;
     }
     DONE
 }
@@ -86,7 +98,8 @@ pub(super) fn times(call: &mut Call<'_>) -> Answer {
     let own = (times.own.load(Ordering::Relaxed) + call.task.ran(now)) / TICK;
     let children = times.children.load(Ordering::Relaxed) / TICK;
     if call.arg::<0>() != 0 {
-        call.space().write_user(call.addr::<0>(), &[own, 0, children, 0])?;
+        call.space()
+            .write_user(call.addr::<0>(), &[own, 0, children, 0])?;
     }
     Ok(Outcome::Done((now.0 / TICK) as usize))
 }
@@ -130,11 +143,21 @@ fn sleep_until(call: &mut Call<'_>, until: Instant, left: Option<UserAddr>) -> A
     })
 }
 
-fn interrupted_sleep(thread: &Arc<Thread>, until: Instant, left: Option<UserAddr>) -> Result<usize> {
-    let Some(left) = left else { return Err(signal::RESTART_NO_HANDLER) };
+fn interrupted_sleep(
+    thread: &Arc<Thread>,
+    until: Instant,
+    left: Option<UserAddr>,
+) -> Result<usize> {
+    let Some(left) = left else {
+        return Err(signal::RESTART_NO_HANDLER);
+    };
     if left.0 != 0 {
         let rest = TimeSpec::from_nanos(until.since(thread.kernel().machine.now()));
-        thread.process.space().ok_or(Errno::EFAULT)?.write_user(left, &rest)?;
+        thread
+            .process
+            .space()
+            .ok_or(Errno::EFAULT)?
+            .write_user(left, &rest)?;
     }
     thread.signals.restart_sleep(until, left);
     Err(signal::RESTART_SLEEP)
@@ -142,7 +165,10 @@ fn interrupted_sleep(thread: &Arc<Thread>, until: Instant, left: Option<UserAddr
 
 /// restart_syscall(2): goes on with a sleep that a stop interrupted.
 pub(super) fn restart_syscall(call: &mut Call<'_>) -> Answer {
-    let (until, left) = call.thread().signals.sleep_to_restart().ok_or(Errno::EINTR)?;
+    let (until, left) = call
+        .thread()
+        .signals
+        .sleep_to_restart()
+        .ok_or(Errno::EINTR)?;
     sleep_until(call, until, Some(left))
 }
-

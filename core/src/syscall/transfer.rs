@@ -19,14 +19,22 @@ const TRANSFER_MAX: usize = (i32::MAX as usize) & !(PAGE_SIZE - 1);
 /// read(2).
 pub(super) fn read(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
-    let buffer = UserBuffer::new(call.space(), call.addr::<1>(), call.size::<2>().min(TRANSFER_MAX))?;
+    let buffer = UserBuffer::new(
+        call.space(),
+        call.addr::<1>(),
+        call.size::<2>().min(TRANSFER_MAX),
+    )?;
     read_into(call, file, buffer)
 }
 
 /// write(2).
 pub(super) fn write(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
-    let buffer = UserBuffer::new(call.space(), call.addr::<1>(), call.size::<2>().min(TRANSFER_MAX))?;
+    let buffer = UserBuffer::new(
+        call.space(),
+        call.addr::<1>(),
+        call.size::<2>().min(TRANSFER_MAX),
+    )?;
     write_from(call, file, buffer)
 }
 
@@ -62,9 +70,15 @@ fn read_into(call: &mut Call<'_>, file: Arc<OpenFile>, mut buffer: UserBuffer) -
 }
 
 /// Reads as soon as there is something to read. Interrupted with nothing read: restarted if the handler allows.
-pub async fn read_waiting(thread: &Arc<Thread>, file: &OpenFile, sink: &mut UserBuffer) -> Result<usize> {
+pub async fn read_waiting(
+    thread: &Arc<Thread>,
+    file: &OpenFile,
+    sink: &mut UserBuffer,
+) -> Result<usize> {
     let attempt = || unless_again(file.try_read(sink));
-    let Some(queue) = file.file().wait_queue(Side::Read) else { return Err(Errno::EAGAIN) };
+    let Some(queue) = file.file().wait_queue(Side::Read) else {
+        return Err(Errno::EAGAIN);
+    };
     match wait_until(thread, queue, None, attempt).await {
         Ok(outcome) => outcome,
         Err(interruption) => Err(restartable(interruption)),
@@ -116,7 +130,9 @@ async fn write_waiting(
     while Source::remaining(source) > 0 {
         let attempt = || unless_again(file.try_write(source));
         let outcome = match file.file().wait_queue(Side::Write) {
-            Some(queue) => wait_until(thread, queue, None, attempt).await.unwrap_or_else(|interruption| Err(restartable(interruption))),
+            Some(queue) => wait_until(thread, queue, None, attempt)
+                .await
+                .unwrap_or_else(|interruption| Err(restartable(interruption))),
             None => file.try_write(source),
         };
         match outcome {
@@ -138,14 +154,22 @@ fn finish_write(thread: &Arc<Thread>, done: usize, errno: Errno) -> Result<usize
 
 /// An offset argument. EINVAL: negative.
 fn offset(argument: u64) -> Result<u64> {
-    if argument as i64 >= 0 { Ok(argument) } else { Err(Errno::EINVAL) }
+    if argument as i64 >= 0 {
+        Ok(argument)
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 /// pread64(2). Only seekable files come here, and they never wait.
 pub(super) fn pread64(call: &mut Call<'_>) -> Answer {
     let at = offset(call.arg::<3>())?;
     let file = call.file::<0>()?;
-    let mut buffer = UserBuffer::new(call.space(), call.addr::<1>(), call.size::<2>().min(TRANSFER_MAX))?;
+    let mut buffer = UserBuffer::new(
+        call.space(),
+        call.addr::<1>(),
+        call.size::<2>().min(TRANSFER_MAX),
+    )?;
     file.try_read_at(&mut buffer, at).map(Outcome::Done)
 }
 
@@ -153,7 +177,11 @@ pub(super) fn pread64(call: &mut Call<'_>) -> Answer {
 pub(super) fn pwrite64(call: &mut Call<'_>) -> Answer {
     let at = offset(call.arg::<3>())?;
     let file = call.file::<0>()?;
-    let mut buffer = UserBuffer::new(call.space(), call.addr::<1>(), call.size::<2>().min(TRANSFER_MAX))?;
+    let mut buffer = UserBuffer::new(
+        call.space(),
+        call.addr::<1>(),
+        call.size::<2>().min(TRANSFER_MAX),
+    )?;
     file.try_write_at(&mut buffer, at).map(Outcome::Done)
 }
 
@@ -184,7 +212,9 @@ pub(super) fn sendfile(call: &mut Call<'_>) -> Answer {
     let mut done = 0;
     let mut chunk = [0u8; CHUNK];
     while done < wanted {
-        let mut room = chunk.get_mut(..CHUNK.min(wanted - done)).unwrap_or_default();
+        let mut room = chunk
+            .get_mut(..CHUNK.min(wanted - done))
+            .unwrap_or_default();
         let got = input.try_read_at(&mut room, at)?;
         if got == 0 {
             break;
@@ -192,7 +222,9 @@ pub(super) fn sendfile(call: &mut Call<'_>) -> Answer {
         let mut bytes = chunk.get(..got).unwrap_or_default();
         match output.try_write(&mut bytes) {
             Ok(count) => (done, at) = (done + count, at + count as u64),
-            Err(errno) if done == 0 => return finish_write(call.thread(), 0, errno).map(Outcome::Done),
+            Err(errno) if done == 0 => {
+                return finish_write(call.thread(), 0, errno).map(Outcome::Done);
+            }
             Err(_) => break,
         }
         if !bytes.is_empty() {
@@ -212,7 +244,11 @@ pub(super) fn getrandom(call: &mut Call<'_>) -> Answer {
     if call.uint::<2>() & !KNOWN != 0 || call.uint::<2>() & 6 == 6 {
         return Err(Errno::EINVAL);
     }
-    let mut buffer = UserBuffer::new(call.space(), call.addr::<0>(), call.size::<1>().min(TRANSFER_MAX))?;
+    let mut buffer = UserBuffer::new(
+        call.space(),
+        call.addr::<0>(),
+        call.size::<1>().min(TRANSFER_MAX),
+    )?;
     if Sink::remaining(&buffer) == 0 {
         return super::DONE;
     }

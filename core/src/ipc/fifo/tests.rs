@@ -40,7 +40,11 @@ fn fifo_opened_for_both_never_waits() {
     let both = done(fifo.open(Access::Both, false));
     assert_eq!(write(&both, b"abc"), Ok(3));
     assert_eq!(read(&both), Ok(3));
-    assert_eq!(read(&both), Err(Errno::EAGAIN), "it is its own writer: no end of file");
+    assert_eq!(
+        read(&both),
+        Err(Errno::EAGAIN),
+        "it is its own writer: no end of file"
+    );
 }
 
 #[test]
@@ -54,7 +58,11 @@ fn fifo_that_never_had_a_writer_reads_zero_without_hang_up() {
     drop(writer);
     assert_eq!(reader.poll(), Readiness::HUP);
     let _writer = done(fifo.open(Access::Write, true));
-    assert_eq!(reader.poll(), Readiness::empty(), "a new writer clears the hang-up");
+    assert_eq!(
+        reader.poll(),
+        Readiness::empty(),
+        "a new writer clears the hang-up"
+    );
 }
 
 #[test]
@@ -72,14 +80,18 @@ fn fifo_blocking_opens_meet() {
     let (fifo, sleeper) = (Fifo::new(), TestSleeper::new());
     let (bell, waker) = Bell::new();
     let mut context = Context::from_waker(&waker);
-    let Ok(opening) = fifo.open(Access::Read, false) else { panic!("the open failed") };
+    let Ok(opening) = fifo.open(Access::Read, false) else {
+        panic!("the open failed")
+    };
     let mut reader = Box::pin(opening.complete(&sleeper));
     assert!(reader.as_mut().poll(&mut context).is_pending());
     let writer = done(fifo.open(Access::Write, false));
     assert_eq!(bell.rings(), 1);
     drop(writer);
     // The writer has gone again, but it was there.
-    let Poll::Ready(Ok(reader)) = reader.as_mut().poll(&mut context) else { panic!("still waits") };
+    let Poll::Ready(Ok(reader)) = reader.as_mut().poll(&mut context) else {
+        panic!("still waits")
+    };
     assert_eq!(read(&reader), Ok(0));
 }
 
@@ -88,11 +100,16 @@ fn fifo_blocking_open_interrupted_leaves_no_end() {
     let (fifo, sleeper) = (Fifo::new(), TestSleeper::new());
     let (_bell, waker) = Bell::new();
     let mut context = Context::from_waker(&waker);
-    let Ok(opening) = fifo.open(Access::Write, false) else { panic!("the open failed") };
+    let Ok(opening) = fifo.open(Access::Write, false) else {
+        panic!("the open failed")
+    };
     let mut writer = Box::pin(opening.complete(&sleeper));
     assert!(writer.as_mut().poll(&mut context).is_pending());
     sleeper.signal();
-    assert!(matches!(writer.as_mut().poll(&mut context), Poll::Ready(Err(Interruption::Signal))));
+    assert!(matches!(
+        writer.as_mut().poll(&mut context),
+        Poll::Ready(Err(Interruption::Signal))
+    ));
     drop(writer);
     let reader = done(fifo.open(Access::Read, true));
     assert_eq!(reader.poll(), Readiness::empty());

@@ -37,7 +37,9 @@ const IGNORE: u64 = 1;
 
 /// `struct sigaction` as the system call takes it.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct Action {
     /// SIG_DFL, SIG_IGN or the handler's address.
     pub handler: u64,
@@ -66,7 +68,11 @@ impl Action {
     #[must_use]
     pub fn sanitised(self) -> Action {
         let flags = ActionFlags::from_bits_truncate(self.flags).bits();
-        Action { flags, mask: SignalSet(self.mask).minus(SignalSet::UNBLOCKABLE).0, ..self }
+        Action {
+            flags,
+            mask: SignalSet(self.mask).minus(SignalSet::UNBLOCKABLE).0,
+            ..self
+        }
     }
 
     /// SA_* of it.
@@ -81,13 +87,20 @@ impl Action {
     #[must_use]
     pub const fn blocks(&self, signal: Signal) -> SignalSet {
         let mask = SignalSet(self.mask);
-        if self.flags().contains(ActionFlags::NODEFER) { mask } else { mask.union(signal.set()) }
+        if self.flags().contains(ActionFlags::NODEFER) {
+            mask
+        } else {
+            mask.union(signal.set())
+        }
     }
 
     /// It with SIG_DFL for a handler (SA_RESETHAND).
     #[must_use]
     pub const fn without_handler(self) -> Action {
-        Action { handler: DEFAULT, ..self }
+        Action {
+            handler: DEFAULT,
+            ..self
+        }
     }
 
     /// Whether it is SIG_IGN.
@@ -108,7 +121,10 @@ impl Action {
     /// it is sent.
     #[must_use]
     pub const fn ignores(&self, signal: Signal) -> bool {
-        let by_default = matches!(signal.default_action(), DefaultAction::Ignore | DefaultAction::Continue);
+        let by_default = matches!(
+            signal.default_action(),
+            DefaultAction::Ignore | DefaultAction::Continue
+        );
         self.is_ignore() || (self.is_default() && by_default)
     }
 
@@ -136,7 +152,9 @@ pub struct ActionTable {
 
 impl Default for ActionTable {
     fn default() -> Self {
-        ActionTable { actions: [Action::default(); _] }
+        ActionTable {
+            actions: [Action::default(); _],
+        }
     }
 }
 
@@ -157,7 +175,10 @@ impl ActionTable {
     /// As execve(2) leaves it: handlers become the default, what is ignored stays so.
     pub fn reset_handlers(&mut self) {
         for action in &mut self.actions {
-            *action = Action { handler: if action.is_ignore() { IGNORE } else { DEFAULT }, ..Action::default() };
+            *action = Action {
+                handler: if action.is_ignore() { IGNORE } else { DEFAULT },
+                ..Action::default()
+            };
         }
     }
 }
@@ -168,34 +189,74 @@ mod tests {
 
     #[test]
     fn sanitised_drops_unknown_flags_and_kill_and_stop() {
-        let action = Action { handler: 0x1000, flags: 0x400 | 0x4, restorer: 0, mask: u64::MAX }.sanitised();
+        let action = Action {
+            handler: 0x1000,
+            flags: 0x400 | 0x4,
+            restorer: 0,
+            mask: u64::MAX,
+        }
+        .sanitised();
         assert_eq!(action.flags(), ActionFlags::SIGINFO);
         assert_eq!(action.flags, 4);
-        assert_eq!(SignalSet(action.mask).intersection(SignalSet::UNBLOCKABLE), SignalSet::EMPTY);
+        assert_eq!(
+            SignalSet(action.mask).intersection(SignalSet::UNBLOCKABLE),
+            SignalSet::EMPTY
+        );
     }
 
     #[test]
     fn exec_resets_handlers_and_keeps_ignores() {
         let mut table = ActionTable::default();
-        table.set(Signal::USR1, Action { handler: 0x1000, mask: 5, ..Action::default() });
-        table.set(Signal::USR2, Action { handler: IGNORE, flags: 4, ..Action::default() });
+        table.set(
+            Signal::USR1,
+            Action {
+                handler: 0x1000,
+                mask: 5,
+                ..Action::default()
+            },
+        );
+        table.set(
+            Signal::USR2,
+            Action {
+                handler: IGNORE,
+                flags: 4,
+                ..Action::default()
+            },
+        );
         table.reset_handlers();
         assert_eq!(table.get(Signal::USR1), Action::default());
-        assert_eq!(table.get(Signal::USR2), Action { handler: IGNORE, ..Action::default() });
+        assert_eq!(
+            table.get(Signal::USR2),
+            Action {
+                handler: IGNORE,
+                ..Action::default()
+            }
+        );
     }
 
     #[test]
     fn handler_blocks_its_own_signal_unless_nodefer() {
-        let action = Action { handler: 0x1000, mask: 1, ..Action::default() };
-        assert_eq!(action.blocks(Signal::USR1), SignalSet(1).union(Signal::USR1.set()));
-        let nodefer = Action { flags: ActionFlags::NODEFER.bits(), ..action };
+        let action = Action {
+            handler: 0x1000,
+            mask: 1,
+            ..Action::default()
+        };
+        assert_eq!(
+            action.blocks(Signal::USR1),
+            SignalSet(1).union(Signal::USR1.set())
+        );
+        let nodefer = Action {
+            flags: ActionFlags::NODEFER.bits(),
+            ..action
+        };
         assert_eq!(nodefer.blocks(Signal::USR1), SignalSet(1));
     }
 
     #[test]
     fn ignored_by_default_are_child_urgent_window_and_continue() {
-        let ignored: std::vec::Vec<i32> =
-            (1..=64).filter(|n| Action::default().ignores(Signal::from_number(*n).unwrap())).collect();
+        let ignored: std::vec::Vec<i32> = (1..=64)
+            .filter(|n| Action::default().ignores(Signal::from_number(*n).unwrap()))
+            .collect();
         assert_eq!(ignored, [17, 18, 23, 28]);
     }
 }

@@ -29,7 +29,12 @@ pub struct AltStack {
 
 impl AltStack {
     /// None.
-    pub const NONE: AltStack = AltStack { base: 0, flags: SS_DISABLE, pad: 0, size: 0 };
+    pub const NONE: AltStack = AltStack {
+        base: 0,
+        flags: SS_DISABLE,
+        pad: 0,
+        size: 0,
+    };
 
     /// Whether the program runs on it. One that disarms itself never counts as in use.
     #[inline]
@@ -53,7 +58,11 @@ impl AltStack {
     #[inline]
     #[must_use]
     pub const fn entry(&self, sp: u64) -> Option<u64> {
-        if self.size == 0 || self.in_use(sp) { None } else { Some(self.base.wrapping_add(self.size)) }
+        if self.size == 0 || self.in_use(sp) {
+            None
+        } else {
+            Some(self.base.wrapping_add(self.size))
+        }
     }
 
     /// As sigaltstack(2) tells it to a program that runs at `sp`.
@@ -66,7 +75,11 @@ impl AltStack {
         } else {
             0
         };
-        AltStack { flags: state | self.disarms(), pad: 0, ..*self }
+        AltStack {
+            flags: state | self.disarms(),
+            pad: 0,
+            ..*self
+        }
     }
 
     /// What becomes of it if a program that runs at `sp` asks for `wanted`. EPERM: it is in use. EINVAL: unknown flags.
@@ -76,7 +89,12 @@ impl AltStack {
             return Err(Errno::EPERM);
         }
         match wanted.flags & !SS_AUTODISARM {
-            SS_DISABLE => Ok(AltStack { base: 0, size: 0, pad: 0, ..wanted }),
+            SS_DISABLE => Ok(AltStack {
+                base: 0,
+                size: 0,
+                pad: 0,
+                ..wanted
+            }),
             0 | SS_ONSTACK if wanted.size < LEAST_BYTES => Err(Errno::ENOMEM),
             0 | SS_ONSTACK => Ok(AltStack { pad: 0, ..wanted }),
             _ => Err(Errno::EINVAL),
@@ -88,11 +106,19 @@ impl AltStack {
 mod tests {
     use super::*;
 
-    const STACK: AltStack = AltStack { base: 0x1_0000, flags: 0, pad: 0, size: 0x4000 };
+    const STACK: AltStack = AltStack {
+        base: 0x1_0000,
+        flags: 0,
+        pad: 0,
+        size: 0x4000,
+    };
 
     #[test]
     fn too_small_is_enomem_and_bad_flags_einval() {
-        let small = AltStack { size: LEAST_BYTES - 1, ..STACK };
+        let small = AltStack {
+            size: LEAST_BYTES - 1,
+            ..STACK
+        };
         assert_eq!(AltStack::NONE.replaced_by(small, 0), Err(Errno::ENOMEM));
         let odd = AltStack { flags: 4, ..STACK };
         assert_eq!(AltStack::NONE.replaced_by(odd, 0), Err(Errno::EINVAL));
@@ -101,15 +127,33 @@ mod tests {
 
     #[test]
     fn change_while_in_use_is_eperm() {
-        assert_eq!(STACK.replaced_by(AltStack::NONE, 0x1_4000), Err(Errno::EPERM));
+        assert_eq!(
+            STACK.replaced_by(AltStack::NONE, 0x1_4000),
+            Err(Errno::EPERM)
+        );
         assert_eq!(STACK.replaced_by(STACK, 0x1_0001), Err(Errno::EPERM));
-        let gone = STACK.replaced_by(AltStack { flags: SS_DISABLE, ..STACK }, 0x1_0000);
-        assert_eq!(gone, Ok(AltStack { flags: SS_DISABLE, ..AltStack::NONE }));
+        let gone = STACK.replaced_by(
+            AltStack {
+                flags: SS_DISABLE,
+                ..STACK
+            },
+            0x1_0000,
+        );
+        assert_eq!(
+            gone,
+            Ok(AltStack {
+                flags: SS_DISABLE,
+                ..AltStack::NONE
+            })
+        );
     }
 
     #[test]
     fn one_that_disarms_itself_is_never_in_use() {
-        let stack = AltStack { flags: SS_AUTODISARM, ..STACK };
+        let stack = AltStack {
+            flags: SS_AUTODISARM,
+            ..STACK
+        };
         assert!(!stack.in_use(0x1_2000));
         assert_eq!(stack.entry(0x1_2000), Some(0x1_4000));
         assert_eq!(stack.seen_at(0x1_2000).flags, SS_AUTODISARM);

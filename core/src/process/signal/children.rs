@@ -39,7 +39,11 @@ pub fn notify_parent(parent: &Process, child: &Process, event: WaitEvent) {
 
 /// The signal of the child's end. Init gets SIGCHLD for those it adopted, whatever their maker wanted.
 fn exit_signal(child: &Process) -> Option<Signal> {
-    if child.parent() == INIT { Some(Signal::CHLD) } else { child.signals.exit_signal() }
+    if child.parent() == INIT {
+        Some(Signal::CHLD)
+    } else {
+        child.signals.exit_signal()
+    }
 }
 
 /// Whether `process` leaves no zombie: its parent ignores SIGCHLD or set SA_NOCLDWAIT (sigaction(2)), or has gone.
@@ -87,7 +91,9 @@ fn hang_up_orphans(kernel: &Kernel, process: &Process) {
         hang_up_if_orphaned(kernel, group, process.pid);
     }
     for child in kernel.processes.children(process.pid) {
-        let Some(child) = kernel.processes.process(child) else { continue };
+        let Some(child) = kernel.processes.process(child) else {
+            continue;
+        };
         if child.group() != group && child.session() == session {
             hang_up_if_orphaned(kernel, child.group(), process.pid);
         }
@@ -96,7 +102,8 @@ fn hang_up_orphans(kernel: &Kernel, process: &Process) {
 
 /// Sends SIGHUP and SIGCONT to `group` if the end of `leaving` orphans it while a member is stopped (POSIX, _Exit()).
 fn hang_up_if_orphaned(kernel: &Kernel, group: Pid, leaving: Pid) {
-    let stopped = |member: &alloc::sync::Arc<Process>| member.pid != leaving && member.signals.is_stopped();
+    let stopped =
+        |member: &alloc::sync::Arc<Process>| member.pid != leaving && member.signals.is_stopped();
     if !kernel.processes.group(group).iter().any(stopped) {
         return;
     }

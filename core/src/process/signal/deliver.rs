@@ -45,7 +45,10 @@ pub fn deliver(kernel: &Kernel, task: &mut Task) -> Verdict {
             Response::Stop => stop::begin(&task.thread, signal, times_continued),
             Response::Handle(action) => enter_handler(kernel, task, signal, &info, &action),
             Response::End(_) => {
-                let status = Status::Killed { signal: signal.number(), core: false };
+                let status = Status::Killed {
+                    signal: signal.number(),
+                    core: false,
+                };
                 return Verdict::Exit(ExitRequest::Process(status));
             }
         }
@@ -56,7 +59,11 @@ pub fn deliver(kernel: &Kernel, task: &mut Task) -> Verdict {
 #[inline]
 fn next(thread: &Thread) -> Option<(Signal, SignalInfo)> {
     let wanted = SignalSet(!thread.signals.mask().0);
-    thread.signals.pending.take_first(wanted).or_else(|| thread.process.signals.pending.take_first(wanted))
+    thread
+        .signals
+        .pending
+        .take_first(wanted)
+        .or_else(|| thread.process.signals.pending.take_first(wanted))
 }
 
 /// What to do with `signal`, all things considered.
@@ -68,14 +75,22 @@ fn respond(kernel: &Kernel, thread: &Thread, signal: Signal) -> Response {
         Response::Ignore | Response::Handle(_) => response,
         Response::Stop | Response::End(_) if is_immune(process, signal) => Response::Ignore,
         // The terminal's stops do nothing where nobody would undo them; SIGSTOP always stops.
-        Response::Stop if signal != Signal::STOP && stop::is_orphaned(kernel, process.group(), None) => {
+        Response::Stop
+            if signal != Signal::STOP && stop::is_orphaned(kernel, process.group(), None) =>
+        {
             Response::Ignore
         }
         Response::Stop | Response::End(_) => response,
     }
 }
 
-fn enter_handler(kernel: &Kernel, task: &mut Task, signal: Signal, info: &SignalInfo, action: &Action) {
+fn enter_handler(
+    kernel: &Kernel,
+    task: &mut Task,
+    signal: Signal,
+    info: &SignalInfo,
+    action: &Action,
+) {
     restart::settle(task, Some(action));
     let blocked = task.thread.signals.mask();
     let comes_back = task.thread.signals.take_saved_mask().unwrap_or(blocked);
@@ -83,7 +98,12 @@ fn enter_handler(kernel: &Kernel, task: &mut Task, signal: Signal, info: &Signal
         Ok(()) => mask::set_mask(&task.thread, blocked.union(action.blocks(signal))),
         Err(_) => {
             mask::set_mask(&task.thread, comes_back);
-            force(&task.thread, Signal::SEGV, SignalInfo::kernel(), signal == Signal::SEGV);
+            force(
+                &task.thread,
+                Signal::SEGV,
+                SignalInfo::kernel(),
+                signal == Signal::SEGV,
+            );
         }
     }
 }

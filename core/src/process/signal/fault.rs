@@ -40,7 +40,12 @@ pub fn on_fault(task: &mut Task, kind: FaultKind, address: UserAddr, esr: u64) {
         _ => address,
     };
     task.thread.signals.note_fault(esr, address);
-    force(&task.thread, signal, SignalInfo::fault(code, address), false);
+    force(
+        &task.thread,
+        signal,
+        SignalInfo::fault(code, address),
+        false,
+    );
 }
 
 /// The signal for a page fault that the address space could not resolve.

@@ -72,7 +72,9 @@ const _: () = assert!(size_of::<UserContextHead>() as u64 == RECORDS_OFFSET);
 
 /// The head of a record.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 struct RecordHead {
     magic: u32,
     size: u32,
@@ -120,7 +122,10 @@ impl Place {
     /// Below `top`, the stack pointer or the upper end of the alternate stack.
     const fn below(top: u64) -> Place {
         let record = top.wrapping_sub(16) & !15;
-        Place { frame: record.wrapping_sub(FRAME_BYTES), record }
+        Place {
+            frame: record.wrapping_sub(FRAME_BYTES),
+            record,
+        }
     }
 }
 
@@ -138,13 +143,22 @@ pub(super) fn enter(
     let stack = task.thread.signals.stack();
     let sp = task.context.regs.sp;
     let on_stack = action.flags().contains(ActionFlags::ONSTACK);
-    let place = Place::below(if on_stack { stack.entry(sp).unwrap_or(sp) } else { sp });
+    let place = Place::below(if on_stack {
+        stack.entry(sp).unwrap_or(sp)
+    } else {
+        sp
+    });
     // The frame shows the FP state, which may still be in the CPU's registers.
     kernel.machine.release(&mut task.context);
-    let fault = if SignalSet::SYNCHRONOUS.contains(signal) { task.thread.signals.take_fault() } else { None };
+    let fault = if SignalSet::SYNCHRONOUS.contains(signal) {
+        task.thread.signals.take_fault()
+    } else {
+        None
+    };
     write(task, place, mask, &stack, fault)?;
     if action.flags().contains(ActionFlags::SIGINFO) {
-        task.space.write_user(at(place.frame, 0), &info.to_raw(signal))?;
+        task.space
+            .write_user(at(place.frame, 0), &info.to_raw(signal))?;
     }
     if stack.is_disarmed_on_entry() {
         task.thread.signals.set_stack(AltStack::NONE);
@@ -156,8 +170,11 @@ pub(super) fn enter(
         regs.x[2] = place.frame.wrapping_add(CONTEXT_OFFSET);
     }
     regs.x[29] = place.record;
-    regs.x[30] =
-        if action.flags().contains(ActionFlags::RESTORER) { action.restorer } else { TRAMPOLINE_AT.0 as u64 };
+    regs.x[30] = if action.flags().contains(ActionFlags::RESTORER) {
+        action.restorer
+    } else {
+        TRAMPOLINE_AT.0 as u64
+    };
     regs.sp = place.frame;
     regs.pc = action.handler;
     Ok(())
@@ -187,13 +204,27 @@ fn write(
             pstate: regs.pstate,
             align: 0,
         },
-        fp: FpHead { record: RecordHead { magic: FP_MAGIC, size: FP_BYTES }, fpsr: fp.fpsr, fpcr: fp.fpcr },
+        fp: FpHead {
+            record: RecordHead {
+                magic: FP_MAGIC,
+                size: FP_BYTES,
+            },
+            fpsr: fp.fpsr,
+            fpcr: fp.fpcr,
+        },
     };
     let context = place.frame.wrapping_add(CONTEXT_OFFSET);
     space.write_user(at(context, 0), &front)?;
     space.write_user(at(context, RECORDS_OFFSET + FP_VECTORS_OFFSET), &fp.v)?;
-    let esr_record = RecordHead { magic: ESR_MAGIC, size: ESR_BYTES };
-    let back = fault.map_or_else(Back::default, |(esr, _)| Back { esr_record, esr, end: [0; 2] });
+    let esr_record = RecordHead {
+        magic: ESR_MAGIC,
+        size: ESR_BYTES,
+    };
+    let back = fault.map_or_else(Back::default, |(esr, _)| Back {
+        esr_record,
+        esr,
+        end: [0; 2],
+    });
     space.write_user(at(context, RECORDS_OFFSET + u64::from(FP_BYTES)), &back)
 }
 
@@ -204,7 +235,12 @@ pub fn sigreturn(kernel: &Kernel, task: &mut Task) {
     task.thread.signals.forget_restart();
     if restore(kernel, task).is_err() {
         let address = UserAddr(task.context.regs.sp as usize);
-        force(&task.thread, Signal::SEGV, SignalInfo::fault(super::info::SI_KERNEL, address), false);
+        force(
+            &task.thread,
+            Signal::SEGV,
+            SignalInfo::fault(super::info::SI_KERNEL, address),
+            false,
+        );
     }
 }
 
@@ -217,17 +253,34 @@ fn restore(kernel: &Kernel, task: &mut Task) -> Result<()> {
     let Front { context: head, fp } = task.space.read_user(at(context, 0))?;
     let records = context.wrapping_add(RECORDS_OFFSET);
     let fp_at = find_fp(&task.space, records, fp.record)?;
-    let fp = if fp_at == 0 { fp } else { task.space.read_user(at(records, fp_at))? };
-    let v = task.space.read_user(at(records, fp_at + FP_VECTORS_OFFSET))?;
+    let fp = if fp_at == 0 {
+        fp
+    } else {
+        task.space.read_user(at(records, fp_at))?
+    };
+    let v = task
+        .space
+        .read_user(at(records, fp_at + FP_VECTORS_OFFSET))?;
     if !returns_to_user(head.pstate) {
         return Err(Errno::EINVAL);
     }
     kernel.machine.release(&mut task.context);
-    task.context.fp = FpState { v, fpsr: fp.fpsr, fpcr: fp.fpcr };
-    task.context.regs =
-        UserRegs { x: head.x, sp: head.sp, pc: head.pc, pstate: UserRegs::sanitised_pstate(head.pstate) };
+    task.context.fp = FpState {
+        v,
+        fpsr: fp.fpsr,
+        fpcr: fp.fpcr,
+    };
+    task.context.regs = UserRegs {
+        x: head.x,
+        sp: head.sp,
+        pc: head.pc,
+        pstate: UserRegs::sanitised_pstate(head.pstate),
+    };
     restore_stack(task, head.stack);
-    set_mask(&task.thread, SignalSet(head.mask).minus(SignalSet::UNBLOCKABLE));
+    set_mask(
+        &task.thread,
+        SignalSet(head.mask).minus(SignalSet::UNBLOCKABLE),
+    );
     Ok(())
 }
 
@@ -289,7 +342,10 @@ mod tests {
         assert_eq!(offset_of!(UserContextHead, pstate), 176 + 8 + 33 * 8);
         assert_eq!(offset_of!(Front, fp), 464);
         assert_eq!(size_of::<FpHead>() as u64, FP_VECTORS_OFFSET);
-        assert_eq!(FP_VECTORS_OFFSET as usize + size_of::<[u128; 32]>(), FP_BYTES as usize);
+        assert_eq!(
+            FP_VECTORS_OFFSET as usize + size_of::<[u128; 32]>(),
+            FP_BYTES as usize
+        );
     }
 
     #[test]
@@ -303,7 +359,16 @@ mod tests {
 
     #[test]
     fn pstate_of_another_level_or_with_masks_does_not_return() {
-        for bad in [0b00101, 0b00100, 0b01001, 0x10, 1 << 6, 1 << 7, 1 << 8, 1 << 9] {
+        for bad in [
+            0b00101,
+            0b00100,
+            0b01001,
+            0x10,
+            1 << 6,
+            1 << 7,
+            1 << 8,
+            1 << 9,
+        ] {
             assert!(!returns_to_user(bad), "{bad:#x}");
         }
         assert!(returns_to_user(0xf000_0000));

@@ -32,7 +32,9 @@ pub struct SignalInfo {
 
 /// `siginfo_t` as a program sees it.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct RawInfo {
     /// `si_signo`.
     pub signo: i32,
@@ -56,37 +58,61 @@ impl SignalInfo {
     /// From the kernel, for no reason that a program could be told.
     #[must_use]
     pub const fn kernel() -> SignalInfo {
-        SignalInfo { code: SI_KERNEL, errno: 0, fields: [0; 4] }
+        SignalInfo {
+            code: SI_KERNEL,
+            errno: 0,
+            fields: [0; 4],
+        }
     }
 
     /// Sent by process `pid` of user `uid`; `code` says by which call.
     #[must_use]
     pub const fn sent(code: i32, pid: Pid, uid: u32) -> SignalInfo {
-        SignalInfo { code, errno: 0, fields: [pair(pid, uid), 0, 0, 0] }
+        SignalInfo {
+            code,
+            errno: 0,
+            fields: [pair(pid, uid), 0, 0, 0],
+        }
     }
 
     /// Sent with a value (`si_value`).
     #[must_use]
     pub const fn with_value(code: i32, pid: Pid, uid: u32, value: u64) -> SignalInfo {
-        SignalInfo { code, errno: 0, fields: [pair(pid, uid), value, 0, 0] }
+        SignalInfo {
+            code,
+            errno: 0,
+            fields: [pair(pid, uid), value, 0, 0],
+        }
     }
 
     /// A timer ran out (`si_timerid`, `si_overrun`, `si_value`).
     #[must_use]
     pub const fn timer(id: u32, overrun: u32, value: u64) -> SignalInfo {
-        SignalInfo { code: SI_TIMER, errno: 0, fields: [pair(id, overrun), value, 0, 0] }
+        SignalInfo {
+            code: SI_TIMER,
+            errno: 0,
+            fields: [pair(id, overrun), value, 0, 0],
+        }
     }
 
     /// Caused by an access to, or the instruction at, `address` (`si_addr`).
     #[must_use]
     pub const fn fault(code: i32, address: UserAddr) -> SignalInfo {
-        SignalInfo { code, errno: 0, fields: [address.0 as u64, 0, 0, 0] }
+        SignalInfo {
+            code,
+            errno: 0,
+            fields: [address.0 as u64, 0, 0, 0],
+        }
     }
 
     /// A child changed state (`si_pid`, `si_uid`, `si_status`, `si_utime`, `si_stime`; times in 1/100 s).
     #[must_use]
     pub const fn child(code: i32, pid: Pid, uid: u32, status: i32, ticks: u64) -> SignalInfo {
-        SignalInfo { code, errno: 0, fields: [pair(pid, uid), pair(status as u32, 0), ticks, 0] }
+        SignalInfo {
+            code,
+            errno: 0,
+            fields: [pair(pid, uid), pair(status as u32, 0), ticks, 0],
+        }
     }
 
     /// As the program sees it.
@@ -105,7 +131,11 @@ impl SignalInfo {
     /// As a program gave it to rt_sigqueueinfo(2): its `si_signo` does not count.
     #[must_use]
     pub const fn from_raw(raw: &RawInfo) -> SignalInfo {
-        SignalInfo { code: raw.code, errno: raw.errno, fields: raw.fields }
+        SignalInfo {
+            code: raw.code,
+            errno: raw.errno,
+            fields: raw.fields,
+        }
     }
 
     /// `si_pid` of a signal that somebody sent.
@@ -130,12 +160,17 @@ mod tests {
     /// Offsets of asm-generic/siginfo.h on a 64-bit machine.
     #[test]
     fn raw_fields_stand_where_programs_look() {
-        let word = |bytes: &[u8], at: usize| i32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-        let long = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        let word =
+            |bytes: &[u8], at: usize| i32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        let long =
+            |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
         let child = SignalInfo::child(1, 42, 1000, 3, 7).to_raw(Signal::CHLD);
         let bytes = child.as_bytes();
         assert_eq!([word(bytes, 0), word(bytes, 4), word(bytes, 8)], [17, 0, 1]);
-        assert_eq!([word(bytes, 16), word(bytes, 20), word(bytes, 24)], [42, 1000, 3]);
+        assert_eq!(
+            [word(bytes, 16), word(bytes, 20), word(bytes, 24)],
+            [42, 1000, 3]
+        );
         assert_eq!([long(bytes, 32), long(bytes, 40)], [7, 0]);
         let queued = SignalInfo::with_value(SI_QUEUE, 5, 6, 0x1234_5678_9abc).to_raw(Signal::USR1);
         assert_eq!(long(queued.as_bytes(), 24), 0x1234_5678_9abc);

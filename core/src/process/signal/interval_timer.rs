@@ -99,7 +99,10 @@ impl IntervalTimers {
 
 /// getitimer(2).
 pub fn interval_timer(kernel: &Kernel, process: &Process, kind: TimerKind) -> IntervalTimer {
-    left_of(&process.signals.timers.of(kind).lock(), kind.clock(kernel, process))
+    left_of(
+        &process.signals.timers.of(kind).lock(),
+        kind.clock(kernel, process),
+    )
 }
 
 /// setitimer(2): sets a timer and returns what it was set to. Allocates a little.
@@ -116,7 +119,11 @@ pub fn set_interval_timer(
     if to.left != 0 {
         setting.due = clock.saturating_add(to.left);
         setting.interval = to.interval;
-        let ring = Ring { kernel, process: Arc::clone(process), kind };
+        let ring = Ring {
+            kernel,
+            process: Arc::clone(process),
+            kind,
+        };
         setting.alarm = Some(wind(kernel, to.left, Arc::new(ring)));
     }
     before
@@ -124,10 +131,16 @@ pub fn set_interval_timer(
 
 fn left_of(setting: &Setting, clock: u64) -> IntervalTimer {
     if setting.alarm.is_none() {
-        return IntervalTimer { left: 0, interval: setting.interval };
+        return IntervalTimer {
+            left: 0,
+            interval: setting.interval,
+        };
     }
     // One that is on never reads 0, which would mean off.
-    IntervalTimer { left: setting.due.saturating_sub(clock).max(1), interval: setting.interval }
+    IntervalTimer {
+        left: setting.due.saturating_sub(clock).max(1),
+        interval: setting.interval,
+    }
 }
 
 fn silence(kernel: &Kernel, setting: &mut Setting) {
@@ -139,7 +152,11 @@ fn silence(kernel: &Kernel, setting: &mut Setting) {
 
 fn wind(kernel: &Kernel, left: u64, ring: Arc<Ring>) -> (CpuId, AlarmKey) {
     let cpu = kernel.this_cpu();
-    (cpu.id, cpu.alarms.set(kernel.machine.now().after(left), ring as Arc<dyn Expire>))
+    (
+        cpu.id,
+        cpu.alarms
+            .set(kernel.machine.now().after(left), ring as Arc<dyn Expire>),
+    )
 }
 
 impl Expire for Ring {
@@ -154,8 +171,11 @@ impl Expire for Ring {
         if due {
             setting.due = next_due(&setting, clock);
         }
-        setting.alarm =
-            if setting.due > clock { Some(wind(kernel, setting.due - clock, self)) } else { None };
+        setting.alarm = if setting.due > clock {
+            Some(wind(kernel, setting.due - clock, self))
+        } else {
+            None
+        };
         drop(setting);
         if due {
             // A signal of the kernel's never finds the queue full.
@@ -166,8 +186,13 @@ impl Expire for Ring {
 
 /// The first ring after `clock`, by whole intervals; 0 if there is none.
 const fn next_due(setting: &Setting, clock: u64) -> u64 {
-    match clock.saturating_sub(setting.due).checked_div(setting.interval) {
-        Some(missed) => setting.due.saturating_add(missed.saturating_add(1).saturating_mul(setting.interval)),
+    match clock
+        .saturating_sub(setting.due)
+        .checked_div(setting.interval)
+    {
+        Some(missed) => setting
+            .due
+            .saturating_add(missed.saturating_add(1).saturating_mul(setting.interval)),
         None => 0,
     }
 }
@@ -178,17 +203,34 @@ mod tests {
 
     #[test]
     fn next_ring_is_the_first_in_the_future_by_whole_intervals() {
-        let setting = Setting { due: 100, interval: 10, alarm: None };
+        let setting = Setting {
+            due: 100,
+            interval: 10,
+            alarm: None,
+        };
         assert_eq!(next_due(&setting, 100), 110);
         assert_eq!(next_due(&setting, 109), 110);
         assert_eq!(next_due(&setting, 110), 120);
         assert_eq!(next_due(&setting, 1000), 1010);
-        assert_eq!(next_due(&Setting { interval: 0, ..setting }, 100), 0);
+        assert_eq!(
+            next_due(
+                &Setting {
+                    interval: 0,
+                    ..setting
+                },
+                100
+            ),
+            0
+        );
     }
 
     #[test]
     fn next_ring_near_the_end_of_time_does_not_overflow() {
-        let setting = Setting { due: u64::MAX - 1, interval: u64::MAX, alarm: None };
+        let setting = Setting {
+            due: u64::MAX - 1,
+            interval: u64::MAX,
+            alarm: None,
+        };
         assert_eq!(next_due(&setting, u64::MAX), u64::MAX);
     }
 }

@@ -45,13 +45,21 @@ pub fn end_masked_wait(thread: &Thread) {
 /// What pends for `thread` and is blocked (sigpending(2)).
 #[must_use]
 pub fn blocked_pending(thread: &Thread) -> SignalSet {
-    let pending = thread.signals.pending.set().union(thread.process.signals.pending.set());
+    let pending = thread
+        .signals
+        .pending
+        .set()
+        .union(thread.process.signals.pending.set());
     pending.intersection(thread.signals.mask())
 }
 
 /// Takes the first signal of `wanted` that pends for `thread`, the caller's, blocked or not (sigtimedwait(2)).
 pub fn take_awaited(thread: &Thread, wanted: SignalSet) -> Option<(Signal, SignalInfo)> {
-    thread.signals.pending.take_first(wanted).or_else(|| thread.process.signals.pending.take_first(wanted))
+    thread
+        .signals
+        .pending
+        .take_first(wanted)
+        .or_else(|| thread.process.signals.pending.take_first(wanted))
 }
 
 /// Whether there is more than a false alarm for `thread`, the caller's, to look at. A call that a signal interrupts for good
@@ -66,7 +74,10 @@ pub fn is_interrupted(thread: &Thread) -> bool {
 /// Tells all threads of `process` that would take one of `signals` to look. Needed when the thread that was told will not.
 pub(super) fn offer(process: &Process, signals: SignalSet) {
     process.for_each_thread(|thread| {
-        if !signals.minus(thread.signals.mask().minus(thread.signals.awaited())).is_empty() {
+        if !signals
+            .minus(thread.signals.mask().minus(thread.signals.awaited()))
+            .is_empty()
+        {
             thread.demand_attention();
         }
     });

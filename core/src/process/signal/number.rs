@@ -84,7 +84,11 @@ pub enum DefaultAction {
 impl Signal {
     /// The signal of that number. EINVAL: there is none.
     pub const fn from_number(number: i32) -> Result<Signal> {
-        if number >= 1 && number <= LAST as i32 { Ok(Signal(number as u8)) } else { Err(Errno::EINVAL) }
+        if number >= 1 && number <= LAST as i32 {
+            Ok(Signal(number as u8))
+        } else {
+            Err(Errno::EINVAL)
+        }
     }
 
     /// Its number.
@@ -156,8 +160,11 @@ impl SignalSet {
     /// The two that cannot be caught, blocked or ignored.
     pub const UNBLOCKABLE: SignalSet = Signal::KILL.set().union(Signal::STOP.set());
     /// Those that stop by default.
-    pub const STOPS: SignalSet =
-        Signal::STOP.set().union(Signal::TSTP.set()).union(Signal::TTIN.set()).union(Signal::TTOU.set());
+    pub const STOPS: SignalSet = Signal::STOP
+        .set()
+        .union(Signal::TSTP.set())
+        .union(Signal::TTIN.set())
+        .union(Signal::TTOU.set());
     /// Those that a faulting instruction causes: delivered before any other, so that the frame is of that instruction.
     pub const SYNCHRONOUS: SignalSet = Signal::SEGV
         .set()
@@ -207,8 +214,16 @@ impl SignalSet {
     #[must_use]
     pub const fn first(self) -> Option<Signal> {
         let synchronous = self.intersection(SignalSet::SYNCHRONOUS);
-        let from = if synchronous.is_empty() { self.0 } else { synchronous.0 };
-        if from == 0 { None } else { Some(Signal(from.trailing_zeros() as u8 + 1)) }
+        let from = if synchronous.is_empty() {
+            self.0
+        } else {
+            synchronous.0
+        };
+        if from == 0 {
+            None
+        } else {
+            Some(Signal(from.trailing_zeros() as u8 + 1))
+        }
     }
 }
 
@@ -226,8 +241,18 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_arm64() {
-        let arm64 = [(10, Signal::USR1), (11, Signal::SEGV), (12, Signal::USR2), (16, Signal::STKFLT)];
-        let more = [(17, Signal::CHLD), (18, Signal::CONT), (19, Signal::STOP), (31, Signal::SYS)];
+        let arm64 = [
+            (10, Signal::USR1),
+            (11, Signal::SEGV),
+            (12, Signal::USR2),
+            (16, Signal::STKFLT),
+        ];
+        let more = [
+            (17, Signal::CHLD),
+            (18, Signal::CONT),
+            (19, Signal::STOP),
+            (31, Signal::SYS),
+        ];
         for (number, signal) in arm64.into_iter().chain(more) {
             assert_eq!(Signal::from_number(number), Ok(signal));
         }
@@ -235,7 +260,9 @@ mod tests {
 
     #[test]
     fn default_actions_are_those_of_the_manual() {
-        let with = |action| (1..=64).filter(move |n| Signal::from_number(*n).unwrap().default_action() == action);
+        let with = |action| {
+            (1..=64).filter(move |n| Signal::from_number(*n).unwrap().default_action() == action)
+        };
         assert!(with(DefaultAction::Ignore).eq([17, 23, 28]));
         assert!(with(DefaultAction::Stop).eq([19, 20, 21, 22]));
         assert!(with(DefaultAction::Continue).eq([18]));
@@ -246,7 +273,9 @@ mod tests {
     #[test]
     fn first_of_a_set_is_the_synchronous_then_the_lowest() {
         let set = |numbers: &[i32]| {
-            numbers.iter().fold(SignalSet::EMPTY, |set, n| set.union(Signal::from_number(*n).unwrap().set()))
+            numbers.iter().fold(SignalSet::EMPTY, |set, n| {
+                set.union(Signal::from_number(*n).unwrap().set())
+            })
         };
         assert_eq!(set(&[]).first(), None);
         assert_eq!(set(&[64, 34, 10]).first(), Some(Signal::USR1));

@@ -105,7 +105,9 @@ impl Pending {
 impl Queue {
     /// Keeps a standard signal in a slot, if one is free.
     fn keep(&mut self, signal: Signal, info: SignalInfo) -> bool {
-        let Some(free) = self.slots.iter_mut().find(|slot| slot.is_none()) else { return false };
+        let Some(free) = self.slots.iter_mut().find(|slot| slot.is_none()) else {
+            return false;
+        };
         *free = Some(Entry { signal, info });
         true
     }
@@ -133,7 +135,10 @@ impl Queue {
             return (None, true);
         }
         let info = self.more.remove(at).map(|entry| entry.info);
-        (info, self.more.get(at).is_none_or(|entry| entry.signal != signal))
+        (
+            info,
+            self.more.get(at).is_none_or(|entry| entry.signal != signal),
+        )
     }
 
     fn shrink(&mut self) {
@@ -174,10 +179,13 @@ mod tests {
     fn real_time_signals_come_in_order_of_number_then_of_arrival() {
         let pending = Pending::default();
         for (number, value) in [(40, 1), (34, 2), (40, 3), (34, 4), (10, 5)] {
-            pending.post(signal(number), info(value), 100, false).unwrap();
+            pending
+                .post(signal(number), info(value), 100, false)
+                .unwrap();
         }
-        let order: Vec<_> =
-            core::iter::from_fn(|| pending.take_first(ALL)).map(|(s, i)| (s.number(), i.fields[1])).collect();
+        let order: Vec<_> = core::iter::from_fn(|| pending.take_first(ALL))
+            .map(|(s, i)| (s.number(), i.fields[1]))
+            .collect();
         assert_eq!(order, [(10, 5), (34, 2), (34, 4), (40, 1), (40, 3)]);
     }
 
@@ -185,17 +193,25 @@ mod tests {
     fn real_time_signal_beyond_the_limit_is_eagain_and_pends_bare_if_it_must() {
         let pending = Pending::default();
         pending.post(signal(34), info(1), 1, false).unwrap();
-        assert_eq!(pending.post(signal(35), info(2), 1, false), Err(Errno::EAGAIN));
+        assert_eq!(
+            pending.post(signal(35), info(2), 1, false),
+            Err(Errno::EAGAIN)
+        );
         assert!(!pending.set().contains(signal(35)));
         pending.post(signal(35), info(2), 1, true).unwrap();
-        assert_eq!(pending.take_first(signal(35).set()), Some((signal(35), SignalInfo::default())));
+        assert_eq!(
+            pending.take_first(signal(35).set()),
+            Some((signal(35), SignalInfo::default()))
+        );
     }
 
     #[test]
     fn more_standard_signals_than_slots_keep_their_siginfo() {
         let pending = Pending::default();
         for number in 1..=31 {
-            pending.post(signal(number), info(number as u64), 0, false).unwrap();
+            pending
+                .post(signal(number), info(number as u64), 0, false)
+                .unwrap();
         }
         for _ in 1..=31 {
             let (signal, taken) = pending.take_first(ALL).unwrap();
@@ -227,10 +243,18 @@ mod tests {
         }
 
         fn take_first(&mut self, wanted: SignalSet) -> Option<(Signal, SignalInfo)> {
-            let candidates = || self.0.iter().filter(|(_, list)| !list.is_empty()).map(|(n, _)| signal(i32::from(*n)));
+            let candidates = || {
+                self.0
+                    .iter()
+                    .filter(|(_, list)| !list.is_empty())
+                    .map(|(n, _)| signal(i32::from(*n)))
+            };
             let wanted = |s: &Signal| wanted.contains(*s);
             let synchronous = |s: &Signal| SignalSet::SYNCHRONOUS.contains(*s);
-            let first = candidates().filter(wanted).find(synchronous).or_else(|| candidates().find(wanted))?;
+            let first = candidates()
+                .filter(wanted)
+                .find(synchronous)
+                .or_else(|| candidates().find(wanted))?;
             Some((first, self.0.get_mut(&first.number())?.remove(0)))
         }
     }
@@ -256,7 +280,11 @@ mod tests {
                     }
                     4..7 => {
                         let wanted = SignalSet(random(&mut state) | random(&mut state));
-                        assert_eq!(pending.take_first(wanted), model.take_first(wanted), "seed {seed}, step {step}");
+                        assert_eq!(
+                            pending.take_first(wanted),
+                            model.take_first(wanted),
+                            "seed {seed}, step {step}"
+                        );
                     }
                     _ => {
                         pending.discard(signal.set());
@@ -264,7 +292,11 @@ mod tests {
                     }
                 }
                 let set = model.0.iter().filter(|(_, list)| !list.is_empty());
-                assert_eq!(pending.set().0, set.fold(0, |set, (n, _)| set | 1 << (n - 1)), "seed {seed}, step {step}");
+                assert_eq!(
+                    pending.set().0,
+                    set.fold(0, |set, (n, _)| set | 1 << (n - 1)),
+                    "seed {seed}, step {step}"
+                );
             }
         }
     }

@@ -8,7 +8,7 @@ use halyard_cell::SpinLock;
 
 use super::action::{Action, ActionFlags, ActionTable};
 use super::interval_timer::IntervalTimers;
-use super::number::Signal;
+use super::number::{Signal, SignalSet};
 use super::pending::Pending;
 use crate::process::fork::CloneFlags;
 
@@ -94,7 +94,10 @@ impl ProcessSignals {
         ProcessSignals {
             pending: Pending::default(),
             timers: IntervalTimers::default(),
-            state: SpinLock::new(State { actions, stop: None }),
+            state: SpinLock::new(State {
+                actions,
+                stop: None,
+            }),
             stopped: AtomicBool::new(false),
             continued: AtomicU32::new(0),
             exit_signal: AtomicU8::new(exit_signal.map_or(0, Signal::number)),
@@ -108,7 +111,11 @@ impl ProcessSignals {
     pub fn for_child(&self, flags: CloneFlags, exit_signal: u8) -> ProcessSignals {
         let mut state = self.state.lock();
         let shared = flags.contains(CloneFlags::SIGHAND);
-        let actions = if shared { state.actions.share() } else { state.actions.copy() };
+        let actions = if shared {
+            state.actions.share()
+        } else {
+            state.actions.copy()
+        };
         drop(state);
         ProcessSignals::new(actions, Signal::from_number(i32::from(exit_signal)).ok())
     }
@@ -125,7 +132,14 @@ impl ProcessSignals {
         state.actions.with(ActionTable::reset_handlers);
         drop(state);
         drop(before);
-        self.exit_signal.store(Signal::CHLD.number(), Ordering::Relaxed);
+        self.exit_signal
+            .store(Signal::CHLD.number(), Ordering::Relaxed);
+    }
+
+    /// What pends here.
+    #[must_use]
+    pub fn pending_set(&self) -> SignalSet {
+        self.pending.set()
     }
 
     /// The action for `signal`.
@@ -194,7 +208,10 @@ impl ProcessSignals {
             return false;
         }
         if state.stop.is_none() {
-            state.stop = Some(Stop { signal, told: false });
+            state.stop = Some(Stop {
+                signal,
+                told: false,
+            });
             self.stopped.store(true, Ordering::SeqCst);
         }
         true

@@ -44,7 +44,9 @@ pub const fn is_internal(errno: Errno) -> bool {
 /// Settles the interrupted call, if there is one: `handler` is the action whose handler is about to run, None if the
 /// thread goes on without one.
 pub(super) fn settle(task: &mut Task, handler: Option<&Action>) {
-    let Some(wish) = task.restart.wish.take() else { return };
+    let Some(wish) = task.restart.wish.take() else {
+        return;
+    };
     let again = match handler {
         None => true,
         Some(action) => wish == RESTART && action.flags().contains(ActionFlags::RESTART),

@@ -25,10 +25,16 @@ pub fn send_to_process(process: &Process, signal: Signal, info: SignalInfo) -> R
         return Ok(());
     }
     if signal == Signal::KILL {
-        process.begin_exit(Status::Killed { signal: signal.number(), core: false });
+        process.begin_exit(Status::Killed {
+            signal: signal.number(),
+            core: false,
+        });
         return Ok(());
     }
-    process.signals.pending.post(signal, info, queue_limit(process, signal), info.code >= 0)?;
+    process
+        .signals
+        .pending
+        .post(signal, info, queue_limit(process, signal), info.code >= 0)?;
     tell_one(process, signal);
     Ok(())
 }
@@ -41,10 +47,16 @@ pub fn send_to_thread(thread: &Thread, signal: Signal, info: SignalInfo) -> Resu
         return Ok(());
     }
     if signal == Signal::KILL {
-        process.begin_exit(Status::Killed { signal: signal.number(), core: false });
+        process.begin_exit(Status::Killed {
+            signal: signal.number(),
+            core: false,
+        });
         return Ok(());
     }
-    thread.signals.pending.post(signal, info, queue_limit(process, signal), info.code >= 0)?;
+    thread
+        .signals
+        .pending
+        .post(signal, info, queue_limit(process, signal), info.code >= 0)?;
     if thread.signals.wants(signal) {
         thread.demand_attention();
     }
@@ -55,8 +67,14 @@ pub fn send_to_thread(thread: &Thread, signal: Signal, info: SignalInfo) -> Resu
 /// counts. ESRCH: there is no such group.
 pub fn send_to_group(kernel: &Kernel, group: Pid, signal: Signal, info: SignalInfo) -> Result<()> {
     let members = kernel.processes.group(group);
-    members.iter().try_for_each(|process| send_to_process(process, signal, info))?;
-    if members.is_empty() { Err(Errno::ESRCH) } else { Ok(()) }
+    members
+        .iter()
+        .try_for_each(|process| send_to_process(process, signal, info))?;
+    if members.is_empty() {
+        Err(Errno::ESRCH)
+    } else {
+        Ok(())
+    }
 }
 
 /// Sends `signal` to the calling thread itself for something that it did: SIGPIPE of a write that nobody reads.
@@ -93,7 +111,9 @@ fn has_effect(process: &Process, thread: Option<&Thread>, signal: Signal) -> boo
 /// Whether `signal` does nothing to `process` because that is init and has set no handler (kill(2), "The only signals that
 /// can be sent to process ID 1").
 pub(super) fn is_immune(process: &Process, signal: Signal) -> bool {
-    process.pid == INIT && !process.signals.is_mortal() && process.signals.action(signal).is_default()
+    process.pid == INIT
+        && !process.signals.is_mortal()
+        && process.signals.action(signal).is_default()
 }
 
 /// Whether the thread, or else the oldest thread of the process, blocks `signal`.
@@ -109,10 +129,20 @@ fn is_blocked(process: &Process, thread: Option<&Thread>, signal: Signal) -> boo
 }
 
 /// Whether a process with `own` ids in `session` may send `signal` to `target` (kill(2)). EPERM.
-pub fn check_permission(own: &Credentials, session: Pid, target: &Process, signal: Option<Signal>) -> Result<()> {
+pub fn check_permission(
+    own: &Credentials,
+    session: Pid,
+    target: &Process,
+    signal: Option<Signal>,
+) -> Result<()> {
     let other = target.credentials();
-    let same_user = [own.euid, own.uid].into_iter().any(|uid| uid == other.uid || uid == other.suid);
-    if own.privileged() || same_user || (signal == Some(Signal::CONT) && target.session() == session) {
+    let same_user = [own.euid, own.uid]
+        .into_iter()
+        .any(|uid| uid == other.uid || uid == other.suid);
+    if own.privileged()
+        || same_user
+        || (signal == Some(Signal::CONT) && target.session() == session)
+    {
         return Ok(());
     }
     Err(Errno::EPERM)

@@ -95,19 +95,28 @@ pub fn on_thread_exit(kernel: &Kernel, process: &Process) {
 /// Whether no member of `group` has a parent outside it in the same session: then nobody would make it go on, and the
 /// terminal's stops do nothing to it (POSIX, 3.250 Orphaned Process Group). `leaving`, and what `leaving` is the parent of,
 /// count as gone.
-pub(super) fn is_orphaned(kernel: &Kernel, group: Pid, leaving: Option<Pid>) -> bool {
-    kernel.processes.group(group).iter().all(|member| !is_anchor(kernel, member, leaving))
+pub fn is_orphaned(kernel: &Kernel, group: Pid, leaving: Option<Pid>) -> bool {
+    kernel
+        .processes
+        .group(group)
+        .iter()
+        .all(|member| !is_anchor(kernel, member, leaving))
 }
 
 /// Whether `member` keeps its group from being orphaned.
 pub(super) fn is_anchor(kernel: &Kernel, member: &Process, leaving: Option<Pid>) -> bool {
     let parent = member.parent();
-    if parent == INIT || parent == 0 || leaving.is_some_and(|pid| pid == member.pid || pid == parent) {
+    if parent == INIT
+        || parent == 0
+        || leaving.is_some_and(|pid| pid == member.pid || pid == parent)
+    {
         return false;
     }
     if kernel.processes.life(member.pid) != Some(Life::Alive) {
         return false;
     }
     let parent = kernel.processes.process(parent);
-    parent.is_some_and(|parent| parent.group() != member.group() && parent.session() == member.session())
+    parent.is_some_and(|parent| {
+        parent.group() != member.group() && parent.session() == member.session()
+    })
 }

@@ -48,8 +48,16 @@ impl StackCell {
     }
 
     fn get(&self) -> AltStack {
-        let (base, size) = (self.base.load(Ordering::Relaxed), self.size.load(Ordering::Relaxed));
-        AltStack { base, size, flags: self.flags.load(Ordering::Relaxed), pad: 0 }
+        let (base, size) = (
+            self.base.load(Ordering::Relaxed),
+            self.size.load(Ordering::Relaxed),
+        );
+        AltStack {
+            base,
+            size,
+            flags: self.flags.load(Ordering::Relaxed),
+            pad: 0,
+        }
     }
 
     fn set(&self, stack: AltStack) {
@@ -110,7 +118,11 @@ impl ThreadSignals {
     #[must_use]
     pub fn for_child_of(maker: &ThreadSignals, flags: CloneFlags) -> ThreadSignals {
         let keeps_stack = !flags.contains(CloneFlags::VM) || flags.contains(CloneFlags::VFORK);
-        let stack = if keeps_stack { maker.stack() } else { AltStack::NONE };
+        let stack = if keeps_stack {
+            maker.stack()
+        } else {
+            AltStack::NONE
+        };
         ThreadSignals {
             mask: AtomicU64::new(maker.mask().0),
             stack: StackCell::new(stack),
@@ -124,6 +136,12 @@ impl ThreadSignals {
         self.forget_restart();
     }
 
+    /// What pends here.
+    #[must_use]
+    pub fn pending_set(&self) -> SignalSet {
+        self.pending.set()
+    }
+
     /// What is blocked.
     #[inline]
     #[must_use]
@@ -135,7 +153,8 @@ impl ThreadSignals {
     /// ([`super::mask::set_mask`] does).
     #[inline]
     pub(super) fn store_mask(&self, mask: SignalSet) {
-        self.mask.store(mask.minus(SignalSet::UNBLOCKABLE).0, Ordering::SeqCst);
+        self.mask
+            .store(mask.minus(SignalSet::UNBLOCKABLE).0, Ordering::SeqCst);
     }
 
     /// Notes `mask` as what is to come back after the wait of a call.
