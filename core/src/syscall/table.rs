@@ -207,3 +207,49 @@ const fn build(calls: &[(usize, Entry)]) -> [Option<Entry>; LEN] {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::String;
+    use std::{format, println};
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/syscalls.md");
+
+    /// The row of docs/syscalls.md for a call.
+    fn row(number: usize, entry: &Entry) -> String {
+        let name = nr::name(number).unwrap_or("?").to_lowercase();
+        format!(
+            "| {number} | {name} | {} |",
+            if entry.allocates { "yes" } else { "no" }
+        )
+    }
+
+    #[test]
+    fn table_and_its_page_agree() {
+        let mut missing = 0;
+        let mut count = 0;
+        for (number, entry) in TABLE.iter().enumerate() {
+            let Some(entry) = entry else { continue };
+            count += 1;
+            let row = row(number, entry);
+            if !PAGE.lines().any(|line| line == row) {
+                missing += 1;
+                println!("docs/syscalls.md lacks the row: {row}");
+            }
+        }
+        let rows = PAGE
+            .lines()
+            .filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit())
+            .count();
+        assert_eq!((missing, rows), (0, count));
+    }
+
+    #[test]
+    fn number_beyond_the_table_is_no_call() {
+        assert!(entry(u64::MAX).is_none());
+        assert!(entry(LEN as u64).is_none());
+        assert!(entry(nr::READ as u64).is_some());
+    }
+}
