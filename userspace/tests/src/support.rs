@@ -1,5 +1,6 @@
 //! What tests are written with: checks that give a reason, children, a page shared with them, bad addresses.
 
+use core::fmt::{Debug, Display};
 use core::panic::Location;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
@@ -28,11 +29,21 @@ impl From<Errno> for Failure {
 }
 
 /// A failure with the place it was noticed at.
+#[cold]
+#[inline(never)]
 #[track_caller]
-pub(crate) fn wrong(what: impl core::fmt::Display) -> Failure {
+pub(crate) fn wrong(what: impl Display) -> Failure {
     let place = Location::caller();
     let file = place.file().rsplit('/').next().unwrap_or("");
     Failure::Wrong(format!("{file}:{}: {what}", place.line()))
+}
+
+/// The failure of [`check_eq`].
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub(crate) fn differ(what: &str, left: &dyn Debug, right: &dyn Debug) -> Failure {
+    wrong(format_args!("{what} is {left:?}, not {right:?}"))
 }
 
 /// Fails the test unless the condition holds.
@@ -53,10 +64,7 @@ macro_rules! check_eq {
     ($left:expr, $right:expr) => {
         match (&$left, &$right) {
             (left, right) if left != right => {
-                return Err($crate::support::wrong(halyard_rt::prelude::format!(
-                    "{} is {left:?}, not {right:?}",
-                    stringify!($left)
-                )));
+                return Err($crate::support::differ(stringify!($left), left, right));
             }
             _ => {}
         }
