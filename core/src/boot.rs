@@ -17,12 +17,12 @@ use crate::fs::path::{FsContext, Walker};
 use crate::fs::{initramfs, mount};
 use crate::kernel::Kernel;
 use crate::machine::{Frame, Machine, PAGE_SIZE, UserContext};
-use crate::mm::Memory;
+use crate::mm::{Memory, MemoryObject};
 use crate::process::credentials::Credentials;
 use crate::process::image::{self, Strings};
 use crate::process::limits::Limits;
 use crate::process::process::{Parts, Process};
-use crate::process::signal::{ProcessSignals, ThreadSignals};
+use crate::process::signal::{self, ProcessSignals, ThreadSignals};
 use crate::process::table::ProcessTable;
 use crate::process::thread::Thread;
 use crate::sched::Scheduler;
@@ -164,7 +164,7 @@ impl fmt::Display for BootError {
 /// [`BootError`]; a broken initramfs is none: what could be unpacked is there, and the console says what was wrong.
 pub fn boot(info: BootInfo) -> core::result::Result<&'static Kernel, BootError> {
     let options = Options::parse(info.command_line);
-    let kernel: &'static Kernel = Box::leak(Box::new(make_kernel(&info)));
+    let kernel: &'static Kernel = Box::leak(Box::new(make_kernel(&info)?));
     if !options.quiet {
         greet(kernel);
     }
@@ -176,9 +176,11 @@ pub fn boot(info: BootInfo) -> core::result::Result<&'static Kernel, BootError> 
     Ok(kernel)
 }
 
-fn make_kernel(info: &BootInfo) -> Kernel {
+fn make_kernel(info: &BootInfo) -> core::result::Result<Kernel, BootError> {
+    let trampoline = MemoryObject::from_bytes(info.memory, &signal::TRAMPOLINE)
+        .map_err(|_| BootError::Memory)?;
     let clock = Clock::new(info.machine.now(), info.real_time);
-    Kernel {
+    Ok(Kernel {
         machine: info.machine,
         memory: info.memory,
         processes: ProcessTable::new(),
@@ -187,8 +189,9 @@ fn make_kernel(info: &BootInfo) -> Kernel {
         clock,
         console: Arc::new(Tty::new(info.machine)),
         random: Random::new(info.seed),
+        trampoline,
         command_line: info.command_line,
-    }
+    })
 }
 
 /// Says who runs, and on what.

@@ -10,7 +10,7 @@ use core::task::{Context, Poll};
 use crate::fs::devices::Random;
 use crate::fs::namespace::Namespace;
 use crate::machine::{CpuId, Irq, MAX_CPUS, Machine, Shutdown, Trap};
-use crate::mm::Memory;
+use crate::mm::{Memory, MemoryObject};
 use crate::process::exit;
 use crate::process::signal::{self, Verdict};
 use crate::process::table::ProcessTable;
@@ -41,6 +41,8 @@ pub struct Kernel {
     pub names: Namespace,
     /// The random number generator.
     pub random: Random,
+    /// The page of code that returns from signal handlers, mapped in every program.
+    pub trampoline: Arc<MemoryObject>,
     /// What the machine was started with (/proc/cmdline).
     pub command_line: &'static str,
 }

@@ -45,4 +45,4 @@ pub mod wait;
 pub use halyard_abi::Errno;
 
 /// What a kernel operation returns: a value, or the errno that the program sees.
-pub type Result<T> = core::result::Result<T, Errno>;
+pub type Result<T, E = Errno> = core::result::Result<T, E>;

@@ -20,3 +20,5 @@ pub mod pl011;
 pub mod pl031;
 pub mod pl061;
 pub mod psci;
+pub mod serial;
+pub mod uart16550;

@@ -4,12 +4,12 @@
 //! another. Takes no lock; polls are bounded, so that a line that does not drain loses text and does not stop
 //! the kernel. Only [`embedded_io::Read::read`] waits for ever: it is for its caller to know that a byte will come.
 
-use core::fmt;
-
 use tock_registers::interfaces::{ReadWriteable, Readable, Writeable};
 use tock_registers::{LocalRegisterCopy, register_bitfields};
 
 use crate::mmio::{ReadOnly, ReadWrite, TooSmall, Window, WriteOnly, require};
+pub use crate::serial::{BadSpeed, LineError};
+use crate::serial::{PATIENCE, fill, stream_traits};
 
 /// The bindings that this driver follows.
 pub const COMPATIBLE: &[&str] = &["arm,pl011"];
@@ -83,50 +83,6 @@ const UARTIFLS: ReadWrite<u32, UARTIFLS::Register> = ReadWrite::at(0x034);
 const UARTIMSC: ReadWrite<u32, INTERRUPTS::Register> = ReadWrite::at(0x038);
 const UARTMIS: ReadOnly<u32, INTERRUPTS::Register> = ReadOnly::at(0x040);
 const UARTICR: WriteOnly<u32, INTERRUPTS::Register> = WriteOnly::at(0x044);
-
-/// How often a flag is read before the wait is given up: some tens of milliseconds at least on every board, where a byte takes 87
-/// us at 115200 bits per second.
-const PATIENCE: u32 = 1 << 20;
-
-/// What was wrong with a received byte (DDI 0183G 3.3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineError {
-    /// The receive FIFO was full and bytes before this one are lost.
-    Overrun,
-    /// The line was held low for longer than a byte: someone asks for attention.
-    Break,
-    /// The parity bit was wrong.
-    Parity,
-    /// There was no stop bit: the speeds differ, or there is noise.
-    Framing,
-}
-
-impl fmt::Display for LineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            LineError::Overrun => "bytes were lost",
-            LineError::Break => "break",
-            LineError::Parity => "wrong parity",
-            LineError::Framing => "no stop bit",
-        })
-    }
-}
-
-impl core::error::Error for LineError {}
-
-impl embedded_io::Error for LineError {
-    fn kind(&self) -> embedded_io::ErrorKind {
-        match self {
-            LineError::Break => embedded_io::ErrorKind::Interrupted,
-            LineError::Overrun => embedded_io::ErrorKind::Other,
-            LineError::Parity | LineError::Framing => embedded_io::ErrorKind::InvalidData,
-        }
-    }
-}
-
-/// A speed that the divisor cannot express.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadSpeed;
 
 /// The divisor for `baud` bits per second from a clock of `clock_hz`, in 64ths, to the nearest (DDI 0183G 3.3.6): 1 to 65535
 /// whole parts.
@@ -228,18 +184,7 @@ impl<W: Window> Pl011<W> {
     /// Takes the waiting bytes, as many as `into` has room for; returns how many. Bytes with errors are left out. Does not
     /// block.
     pub fn receive(&mut self, into: &mut [u8]) -> usize {
-        let mut count = 0;
-        while let Some(place) = into.get_mut(count) {
-            match self.try_receive() {
-                Some(Ok(byte)) => {
-                    *place = byte;
-                    count += 1;
-                }
-                Some(Err(_)) => {}
-                None => break,
-            }
-        }
-        count
+        fill(into, || self.try_receive())
     }
 
     /// Takes one waiting byte, if there is one.
@@ -284,45 +229,9 @@ impl<W: Window> Pl011<W> {
     }
 }
 
-impl<W: Window> embedded_io::ErrorType for Pl011<W> {
-    type Error = LineError;
-}
-
-/// Waits for a first byte, without end; then takes what has come.
-impl<W: Window> embedded_io::Read for Pl011<W> {
-    fn read(&mut self, buf: &mut [u8]) -> Result<usize, LineError> {
-        let Some((first, rest)) = buf.split_first_mut() else {
-            return Ok(0);
-        };
-        loop {
-            if let Some(received) = self.try_receive() {
-                *first = received?;
-                return Ok(1 + self.receive(rest));
-            }
-            core::hint::spin_loop();
-        }
-    }
-}
-
 impl<W: Window> embedded_io::ReadReady for Pl011<W> {
     fn read_ready(&mut self) -> Result<bool, LineError> {
         Ok(!self.window.at(UARTFR).is_set(UARTFR::RXFE))
-    }
-}
-
-/// Waits for room for the first byte; a line that does not drain swallows it.
-impl<W: Window> embedded_io::Write for Pl011<W> {
-    fn write(&mut self, buf: &[u8]) -> Result<usize, LineError> {
-        let Some((&first, rest)) = buf.split_first() else {
-            return Ok(0);
-        };
-        self.send(first);
-        Ok(1 + rest.iter().take_while(|&&byte| self.try_send(byte)).count())
-    }
-
-    fn flush(&mut self) -> Result<(), LineError> {
-        self.drain();
-        Ok(())
     }
 }
 
@@ -332,21 +241,11 @@ impl<W: Window> embedded_io::WriteReady for Pl011<W> {
     }
 }
 
-/// For text written by the kernel itself: a line feed brings a carriage return before it. Never fails.
-impl<W: Window> fmt::Write for Pl011<W> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            if byte == b'\n' {
-                self.send(b'\r');
-            }
-            self.send(byte);
-        }
-        Ok(())
-    }
-}
+stream_traits!(Pl011);
 
 #[cfg(test)]
 mod tests {
+    use core::fmt;
     use std::cell::{Cell, RefCell};
     use std::collections::VecDeque;
     use std::vec;

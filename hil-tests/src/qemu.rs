@@ -1,6 +1,7 @@
 //! QEMU as a rig, and the command line that makes a machine of a board.
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -13,13 +14,15 @@ use crate::rig::{Boot, Rig, RigError};
 pub const PROGRAM: &str = "qemu-system-aarch64";
 
 /// Where the first serial line goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Serial {
     /// Standard input and output, nothing else.
     #[default]
     Stdio,
     /// The terminal, with QEMU's monitor behind `^A c` and `^A x` to quit.
     Terminal,
+    /// A file that it is written to; nothing can be typed.
+    File(PathBuf),
 }
 
 /// How to differ from what the board's entry says.
@@ -49,9 +52,15 @@ pub fn command(board: &QemuBoard, boot: &Boot, options: &Options) -> Command {
     command.args(["-m", options.memory.as_deref().unwrap_or(&board.memory)]);
     command.args(&board.args);
     command.args(["-display", "none", "-no-reboot"]);
-    match options.serial {
+    match &options.serial {
         Serial::Stdio => command.args(["-monitor", "none", "-serial", "stdio"]),
         Serial::Terminal => command.args(["-serial", "mon:stdio"]),
+        Serial::File(path) => command.args([
+            "-monitor",
+            "none",
+            "-serial",
+            &format!("file:{}", path.display()),
+        ]),
     };
     if board.exit == ExitMethod::Semihosting {
         command.args(["-semihosting-config", "enable=on,target=native"]);
@@ -77,6 +86,14 @@ pub fn version_in(text: &str) -> Option<&str> {
         .split(|c: char| !c.is_ascii_digit() && c != '.')
         .next()
         .filter(|version| !version.is_empty())
+}
+
+/// What QEMU complained of, its warnings left out.
+fn grave(complaints: &str) -> String {
+    let lines = complaints
+        .lines()
+        .filter(|line| !line.contains(": warning:"));
+    lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
 /// A board played by QEMU, with its serial line on pipes.
@@ -162,12 +179,12 @@ impl Rig for QemuRig {
             .take()
             .and_then(|running| running.complaints.join().ok())
             .unwrap_or_default();
-        let why = complaints.trim();
+        let why = grave(&complaints);
         match status.code() {
             // QEMU says why in words when it gives up; a program's exit code comes without any.
             Some(1) if !why.is_empty() => Err(RigError::Failed {
                 rig: self.name.clone(),
-                why: why.into(),
+                why,
             }),
             Some(code) => Ok(Some(code)),
             None => Err(RigError::Failed {
@@ -256,6 +273,15 @@ mod tests {
         assert_eq!(value_of(&words, "-smp").as_deref(), Some("1"));
         assert_eq!(value_of(&words, "-m").as_deref(), Some("64M"));
         assert_eq!(value_of(&words, "-icount").as_deref(), Some("shift=0"));
+    }
+
+    #[test]
+    fn warning_of_qemu_is_no_failure() {
+        assert_eq!(grave("qemu: warning: old\n"), "");
+        assert_eq!(
+            grave("qemu: warning: old\nqemu: no such machine\n"),
+            "qemu: no such machine"
+        );
     }
 
     #[test]

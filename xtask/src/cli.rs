@@ -39,6 +39,8 @@ pub(crate) enum Verb {
     Run(RunArgs),
     /// Run the tests: on the host, model-checked, and on the target in QEMU
     Test(TestArgs),
+    /// Boot a board in QEMU under gdb, stopped before its first instruction
+    Debug(DebugArgs),
     /// Say how large the kernel is, by segment and by section
     Size(BuildArgs),
     /// Check the rules of the house: who uses whom, where unsafe stands, rustfmt, clippy
@@ -112,4 +114,27 @@ pub(crate) struct TestArgs {
 
     /// Only tests with this in their names
     pub(crate) filter: Option<String>,
+}
+
+/// How to debug.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DebugArgs {
+    #[command(flatten)]
+    pub(crate) build: BuildArgs,
+
+    /// Number of CPUs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) smp: Option<u32>,
+
+    /// Keep this terminal for the machine's console, and wait for a debugger from another one
+    #[arg(long)]
+    pub(crate) console: bool,
+
+    /// A command for gdb to begin with, such as 'hbreak board_main'; may be given more than once
+    #[arg(long = "ex", value_name = "COMMAND", conflicts_with = "console")]
+    pub(crate) gdb: Vec<String>,
+
+    /// Arguments for init
+    #[arg(last = true, value_name = "INIT ARGS")]
+    pub(crate) init: Vec<String>,
 }

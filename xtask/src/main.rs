@@ -8,6 +8,7 @@
 
 mod build;
 mod cli;
+mod debug;
 mod doctor;
 mod process;
 mod run;
@@ -47,6 +48,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<ExitCode> {
     match cli.verb {
         Verb::Build(args) => build::verb(&workspace, ui, consent, &args),
         Verb::Run(args) => run::verb(&workspace, ui, consent, &args),
+        Verb::Debug(args) => debug::verb(&workspace, ui, consent, &args),
         Verb::Test(args) => test::verb(&workspace, ui, consent, &args),
         Verb::Size(args) => size::verb(&workspace, ui, consent, &args),
         Verb::Tidy => tidy::verb(&workspace, ui, consent),

@@ -13,7 +13,7 @@ use halyard_hil::rig::Boot;
 
 use crate::build::{self, Products};
 use crate::cli::RunArgs;
-use crate::setup::{self, Consent, Need};
+use crate::setup::{Consent, Need};
 use crate::ui::Ui;
 use crate::workspace::Workspace;
 
@@ -27,15 +27,9 @@ pub(crate) fn verb(
     consent: Consent,
     args: &RunArgs,
 ) -> Result<ExitCode> {
-    setup::ensure(
-        workspace,
-        ui,
-        consent,
-        &[Need::Core, Need::Linker, Need::Qemu, Need::CCompiler],
-    )?;
     let board = qemu_board(workspace, &args.build.board)?;
-    let products = build::build(workspace, ui, consent, &args.build)?;
-    let boot = boot(&products, board, args);
+    let products = build::build(workspace, ui, consent, &args.build, &[Need::Qemu])?;
+    let boot = boot(&products, board, &args.words, &args.init);
     let on_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let options = Options {
         cpus: args.smp,
@@ -76,21 +70,26 @@ pub(crate) fn qemu_board<'a>(workspace: &'a Workspace, name: &str) -> Result<&'a
 }
 
 /// What is booted: quietly where init was given something to do.
-pub(crate) fn boot(products: &Products, board: &QemuBoard, args: &RunArgs) -> Boot {
+pub(crate) fn boot(
+    products: &Products,
+    board: &QemuBoard,
+    words: &[String],
+    init: &[String],
+) -> Boot {
     let mut line = BootArgs::new();
-    if !args.init.is_empty() {
+    if !init.is_empty() {
         line = line.kernel("quiet");
     }
     if board.exit == ExitMethod::Semihosting {
         line = line.kernel("semihosting");
     }
-    for word in &args.words {
+    for word in words {
         line = line.kernel(word);
     }
     Boot {
         kernel: products.image.clone(),
         initrd: Some(products.initramfs.clone()),
-        args: line.init(&args.init),
+        args: line.init(init),
     }
 }
 
@@ -100,12 +99,21 @@ fn attached(mut command: Command, timeout: Option<u64>) -> Result<Option<ExitSta
     wait(&mut child, timeout)
 }
 
-/// Runs QEMU for a script: what the machine prints goes to standard output, with line ends as scripts expect them.
+/// Runs QEMU for a script: what the machine prints goes to standard output, with line ends as scripts expect them, and
+/// what comes on standard input is typed at the machine.
 fn piped(mut command: Command, timeout: Option<u64>) -> Result<Option<ExitStatus>> {
+    let typed = !io::stdin().is_terminal();
+    if typed {
+        command.stdin(Stdio::piped());
+    }
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start QEMU")?;
+    if let Some(input) = child.stdin.take() {
+        // Not waited for: it may sit in a read that never returns, and ends with xtask.
+        thread::spawn(move || type_in(io::stdin(), input));
+    }
     let copier = child
         .stdout
         .take()
@@ -115,6 +123,29 @@ fn piped(mut command: Command, timeout: Option<u64>) -> Result<Option<ExitStatus
         copied.context("cannot write what the machine prints")?;
     }
     Ok(status)
+}
+
+/// Types what `input` gives at the machine, and ^D at its end: a serial line has no end of its own. Gives up when the
+/// machine is off.
+fn type_in(mut input: impl Read, mut console: impl Write) -> io::Result<()> {
+    let mut last = b'\n';
+    let mut buffer = [0; 4096];
+    loop {
+        let count = input.read(&mut buffer)?;
+        let Some(&byte) = buffer[..count].last() else {
+            break;
+        };
+        last = byte;
+        console.write_all(&buffer[..count])?;
+        console.flush()?;
+    }
+    // Within a line the first ^D only hands on what was typed; the second one ends it. Source: termios(3), VEOF.
+    console.write_all(if last == b'\n' { b"\x04" } else { b"\x04\x04" })?;
+    console.flush()?;
+    // The line stays open: closing it would be no different to the machine, but QEMU might take it for an error.
+    loop {
+        thread::park();
+    }
 }
 
 /// Copies a console to standard output, each CR LF as LF, until it closes.
@@ -188,7 +219,7 @@ fn wait(child: &mut Child, timeout: Option<u64>) -> Result<Option<ExitStatus>> {
 }
 
 /// The machine's exit code as xtask's.
-fn exit_code(status: ExitStatus) -> ExitCode {
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     match status.code() {
         Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
         None => ExitCode::FAILURE,
@@ -220,26 +251,10 @@ mod tests {
             suites: Vec::new(),
             skipped: Vec::new(),
         };
-        let mut args = RunArgs {
-            build: crate::cli::BuildArgs {
-                board: "virt".into(),
-                debug: false,
-            },
-            smp: None,
-            mem: None,
-            icount: false,
-            words: vec!["trace".into()],
-            timeout: None,
-            init: Vec::new(),
-        };
-        assert_eq!(
-            boot(&products, board, &args).args.line(),
-            "semihosting trace"
-        );
-        args.init = vec!["-c".into(), "ls /".into()];
-        assert_eq!(
-            boot(&products, board, &args).args.line(),
-            r#"quiet semihosting trace -- -c "ls /""#
-        );
+        let words = ["trace".to_owned()];
+        let line = |init: &[String]| boot(&products, board, &words, init).args.line();
+        assert_eq!(line(&[]), "semihosting trace");
+        let command = ["-c".to_owned(), "ls /".to_owned()];
+        assert_eq!(line(&command), r#"quiet semihosting trace -- -c "ls /""#);
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn verb(
     consent: Consent,
     args: &BuildArgs,
 ) -> Result<ExitCode> {
-    let products = build::build(workspace, ui, consent, args)?;
+    let products = build::build(workspace, ui, consent, args, &[])?;
     let bytes = std::fs::read(&products.elf).context("cannot read the kernel")?;
     let file = object::File::parse(&*bytes).context("the kernel is no ELF file")?;
     for section in file.sections() {

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 use semver::Version;
@@ -30,6 +31,9 @@ pub(crate) const LINKER_OVERRIDE: &str = "HALYARD_LINKER";
 
 /// The oldest compiler that knows the edition the sources are written in.
 const OLDEST: Version = Version::new(1, 85, 0);
+
+/// What was found. A search asks several compilers several questions each.
+static KNOWN: Mutex<Option<Toolchain>> = Mutex::new(None);
 
 /// How the compiler was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,9 +139,20 @@ impl Probe for Machine {
 }
 
 impl Toolchain {
-    /// Finds a compiler on this machine. Error: there is none; the message names the mends.
+    /// Finds a compiler on this machine; looks only once. Error: there is none; the message names the mends.
     pub(crate) fn find() -> Result<Self> {
-        find(&Machine)
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(toolchain) = &*known {
+            return Ok(toolchain.clone());
+        }
+        let toolchain = find(&Machine)?;
+        *known = Some(toolchain.clone());
+        Ok(toolchain)
+    }
+
+    /// Forgets what was found, because something was installed since.
+    pub(crate) fn forget() {
+        *KNOWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// A linker of this machine that could serve a compiler without one of its own.

@@ -142,20 +142,29 @@ impl Pipe {
     /// read (the caller raises SIGPIPE). EFAULT, ENOMEM: nothing was written.
     fn try_write(&self, source: &mut dyn Source) -> Result<usize> {
         let wanted = source.remaining();
-        let mut done = 0;
+        let (mut done, mut room) = (0, 0);
         while done < wanted {
             match self.write_piece(source, wanted - done, wanted <= PIPE_BUF) {
-                Ok(count) => done += count,
+                Ok((count, left)) => (done, room) = (done + count, left),
                 Err(errno) if done == 0 => return Err(errno),
                 Err(_) => break,
             }
         }
+        if room >= PIPE_BUF {
+            self.writers.wake_one();
+        }
         Ok(done)
     }
 
-    /// Writes the next piece, a page at most, of `left` bytes; all of them if `whole`.
+    /// Writes the next piece, a page at most, of `left` bytes; all of them if `whole`. Returns how much that was and
+    /// how much room it leaves.
     #[inline]
-    fn write_piece(&self, source: &mut dyn Source, left: usize, whole: bool) -> Result<usize> {
+    fn write_piece(
+        &self,
+        source: &mut dyn Source,
+        left: usize,
+        whole: bool,
+    ) -> Result<(usize, usize)> {
         let mut state = self.state.lock();
         if state.readers == 0 {
             return Err(Errno::EPIPE);
@@ -172,10 +181,7 @@ impl Pipe {
         state.ring.append(source, count)?;
         drop(state);
         self.readers.wake_one();
-        if room - count >= PIPE_BUF {
-            self.writers.wake_one();
-        }
-        Ok(count)
+        Ok((count, room - count))
     }
 
     /// What poll(2) says of the reading side. `silent`: HUP is not reported while no more than this many writing ends

@@ -11,11 +11,20 @@
 mod frame_pool;
 #[cfg(test)]
 mod frame_pool_tests;
+mod frame_ref;
 mod free_map;
-mod stub;
-pub use stub::*;
+mod object;
+mod page_slots;
+mod region;
+mod space;
+mod user_buffer;
 
 pub use frame_pool::{FramePool, MAX_RUN_ORDER, MetadataSize};
+pub use frame_ref::FrameRef;
+pub use object::{MAX_SIZE, MemoryObject};
+pub use region::{Backing, Label, Region};
+pub use space::{AddressSpace, FaultError, Footprint, FutexPlace, MapRequest, Placement};
+pub use user_buffer::UserBuffer;
 
 use crate::machine::{Frame, Machine, OutOfMemory};
 

@@ -12,7 +12,8 @@ use crate::fs::inode::{Inode, Node, Want};
 use crate::fs::path::{FsContext, Last, Walker};
 use crate::kernel::Kernel;
 use crate::machine::{Access, PAGE_SIZE, USER_END, UserAddr, UserRegs};
-use crate::mm::{AddressSpace, MemoryObject};
+use crate::mm::{AddressSpace, Label, MemoryObject};
+use crate::process::signal;
 use crate::{Errno, Result};
 
 /// The most bytes that arguments and environment may take together (execve(2), E2BIG).
@@ -23,6 +24,8 @@ const SCRIPTS_MAX: usize = 4;
 const LINE_MAX: usize = 256;
 /// The greatest size of the stack.
 const STACK_BYTES: usize = 8 << 20;
+/// Room below the stack that stays unmapped.
+const STACK_GAP: usize = 1 << 20;
 /// The end of the stack, before the random offset. Above it is the page of the signal trampoline.
 const STACK_END: usize = USER_END - 16 * PAGE_SIZE;
 
@@ -184,10 +187,28 @@ fn load_elf(
         map_segment(&space, file, base, &segment)?;
     }
     let (_, end) = plan.span();
-    space.set_heap_start(UserAddr(base + end));
+    space.set_heap_start(UserAddr(base + end + random_pages(&random, 6, 0xfff)));
     let stack_end = STACK_END - random_pages(&random, 2, 0x3fff) - (usize::from(random[4]) & 0xf0);
     let stack_top = (stack_end & !(PAGE_SIZE - 1)) + PAGE_SIZE;
-    space.map_stack(UserAddr(stack_top - STACK_BYTES), UserAddr(stack_top))?;
+    let stack_start = stack_top - STACK_BYTES;
+    space.map_anonymous(
+        UserAddr(stack_start),
+        STACK_BYTES,
+        Access::READ | Access::WRITE,
+        Label::Stack,
+    )?;
+    // Between the stack and what is mapped below it lies room that nobody has: a stack that overflows meets a fault.
+    space.set_top(UserAddr(
+        stack_start - STACK_GAP - random_pages(&random, 8, 0xffff),
+    ));
+    let code = Access::READ | Access::EXECUTE;
+    space.map_private(
+        signal::TRAMPOLINE_AT,
+        PAGE_SIZE,
+        code,
+        &kernel.trampoline,
+        0,
+    )?;
     let facts = Facts {
         head,
         base,
@@ -279,7 +300,7 @@ fn map_segment(
         start
     };
     if end > from {
-        space.map_anonymous(UserAddr(from), end - from, segment.access)?;
+        space.map_anonymous(UserAddr(from), end - from, segment.access, Label::None)?;
     }
     Ok(())
 }

@@ -6,10 +6,10 @@ use core::sync::atomic::Ordering;
 use super::process::Process;
 use super::table::Choice;
 use super::thread::Thread;
+use crate::Result;
 use crate::kernel::Kernel;
 use crate::process::signal::RESTART;
 use crate::wait::{Interruption, wait_until};
-use crate::{Errno, Result};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

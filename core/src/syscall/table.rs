@@ -3,8 +3,8 @@
 use halyard_abi::nr;
 
 use super::{
-    Handler, credentials, descriptor, directory, info, metadata, mount, path, process, schedule,
-    signal, time, transfer,
+    Handler, credentials, descriptor, directory, info, memory, metadata, mount, path, pipe,
+    process, schedule, signal, time, transfer,
 };
 
 /// One system call.
@@ -115,6 +115,21 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::TGKILL, lean(signal::tgkill)),
     (nr::SETITIMER, grows(signal::setitimer)),
     (nr::GETITIMER, lean(signal::getitimer)),
+    // Memory.
+    (nr::MMAP, grows(memory::mmap)),
+    (nr::MUNMAP, lean(memory::munmap)),
+    (nr::MPROTECT, lean(memory::mprotect)),
+    (nr::BRK, grows(memory::brk)),
+    (nr::MREMAP, grows(memory::mremap)),
+    (nr::MADVISE, lean(memory::madvise)),
+    (nr::MSYNC, lean(memory::msync)),
+    (nr::MLOCK, lean(memory::mlock)),
+    (nr::MLOCK2, lean(memory::mlock)),
+    (nr::MUNLOCK, lean(memory::mlock)),
+    (nr::MLOCKALL, lean(memory::mlockall)),
+    (nr::MUNLOCKALL, lean(memory::mlockall)),
+    // Pipes.
+    (nr::PIPE2, grows(pipe::pipe2)),
     // Bytes.
     (nr::READ, lean(transfer::read)),
     (nr::WRITE, lean(transfer::write)),
@@ -194,4 +209,50 @@ const fn build(calls: &[(usize, Entry)]) -> [Option<Entry>; LEN] {
         at += 1;
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::String;
+    use std::{format, println};
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/syscalls.md");
+
+    /// The row of docs/syscalls.md for a call.
+    fn row(number: usize, entry: &Entry) -> String {
+        let name = nr::name(number).unwrap_or("?").to_lowercase();
+        format!(
+            "| {number} | {name} | {} |",
+            if entry.allocates { "yes" } else { "no" }
+        )
+    }
+
+    #[test]
+    fn table_and_its_page_agree() {
+        let mut missing = 0;
+        let mut count = 0;
+        for (number, entry) in TABLE.iter().enumerate() {
+            let Some(entry) = entry else { continue };
+            count += 1;
+            let row = row(number, entry);
+            if !PAGE.lines().any(|line| line == row) {
+                missing += 1;
+                println!("docs/syscalls.md lacks the row: {row}");
+            }
+        }
+        let rows = PAGE
+            .lines()
+            .filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit())
+            .count();
+        assert_eq!((missing, rows), (0, count));
+    }
+
+    #[test]
+    fn number_beyond_the_table_is_no_call() {
+        assert!(entry(u64::MAX).is_none());
+        assert!(entry(LEN as u64).is_none());
+        assert!(entry(nr::READ as u64).is_some());
+    }
 }

@@ -3,6 +3,7 @@
 use std::format;
 
 use halyard_drivers::dt::{Node, Tree};
+use halyard_drivers::irq;
 use halyard_drivers::irq::gic_line;
 use halyard_drivers::psci::Psci;
 
@@ -50,7 +51,7 @@ fn read_node(node: &Node<'_>) {
     }
     if let Ok(interrupts) = node.interrupts() {
         for interrupt in interrupts.flatten() {
-            let _ = gic_line(&interrupt);
+            let _ = (gic_line(&interrupt), irq::line(&interrupt));
         }
     }
     let _ = (node.interrupt_index("far"), node.children().count());

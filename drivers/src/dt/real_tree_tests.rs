@@ -9,8 +9,9 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node as _, Property as _};
 
 use super::read_everything::read_everything;
-use super::test_trees::{qemu_virt, real};
+use super::test_trees::{qemu_board, qemu_virt, real};
 use super::*;
+use crate::irq;
 
 const PI3: &str = "bcm2837-rpi-3-b.dtb";
 const PI4: &str = "bcm2711-rpi-4-b.dtb";
@@ -191,6 +192,12 @@ fn pi3_tree_says_what_the_board_has() {
         interrupt(&tree, "/soc/serial@7e201000", 0),
         (legacy, [2, 25].to_vec())
     );
+    let line = |path, index| {
+        let device = tree.find(path).unwrap();
+        irq::line(&device.interrupt(index).unwrap()).map(|(line, _)| line)
+    };
+    assert_eq!(line("/soc/serial@7e201000", 0), Ok(irq::Line(32 + 64 + 25)));
+    assert_eq!(line("/timer", 2), Ok(irq::Line(16 + 3)));
     let local = tree.compatible(&["brcm,bcm2836-l1-intc"]).next().unwrap();
     assert_eq!(local.region(0).unwrap().address, 0x4000_0000);
     let cpus: Vec<_> = tree.cpus().map(Result::unwrap).collect();
@@ -238,4 +245,26 @@ fn pine64_tree_says_what_the_board_has() {
             .all(|cpu| cpu.enable_method == EnableMethod::Psci)
     );
     assert_eq!(tree.find("/psci").unwrap().string("method"), Some("smc"));
+}
+
+/// QEMU deletes nodes in place, which leaves NOP tokens.
+#[test]
+fn pi_trees_as_qemu_edits_them_agree_with_the_oracle() {
+    for (machine, name) in [("raspi3b", PI3), ("raspi4b", PI4)] {
+        let Some(bytes) = qemu_board(machine, name) else {
+            println!("skipped: no QEMU, or no {name}");
+            continue;
+        };
+        agrees_with_oracle(&bytes);
+        let tree = Tree::new(&bytes).unwrap();
+        let memory: Vec<_> = tree.memory().map(Result::unwrap).collect();
+        assert_eq!(
+            memory,
+            [Region {
+                address: 0,
+                size: 0x3c00_0000
+            }]
+        );
+        assert_eq!(tree.reserved().count(), 1);
+    }
 }

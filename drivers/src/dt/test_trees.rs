@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::string::String;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::vec::Vec;
 use std::{format, fs, println};
 
@@ -161,14 +162,57 @@ fn inner_bus(tree: &mut FdtWriter) -> Written {
 
 /// The tree that QEMU's virt machine hands over; None without QEMU.
 pub(super) fn qemu_virt(machine: &str, cpus: u32) -> Option<Vec<u8>> {
-    let file = std::env::temp_dir().join(format!(
-        "halyard-{}-{}.dtb",
-        std::process::id(),
-        machine.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
-    ));
+    let cpus = format!("{cpus}");
+    dump(
+        machine,
+        &[
+            "-cpu",
+            "cortex-a53",
+            "-m",
+            "512",
+            "-smp",
+            &cpus,
+            "-nic",
+            "none",
+        ],
+    )
+}
+
+/// A board's tree as QEMU's model of the board edits it before it hands it over; None without QEMU or without the tree.
+pub(super) fn qemu_board(machine: &str, tree: &str) -> Option<Vec<u8>> {
+    let given = temporary(tree);
+    fs::write(&given, real(tree)?).ok()?;
+    // A kernel that does nothing, for QEMU reads the tree only with one: no more than the header of an arm64 Image
+    // (Documentation/arch/arm64/booting.rst).
+    let image = temporary("Image");
+    let mut header = [0; 4096];
+    header[8..10].copy_from_slice(&[0, 8]);
+    header[17] = 16;
+    header[56..60].copy_from_slice(b"ARM\x64");
+    fs::write(&image, header).ok()?;
+    let bytes = dump(
+        machine,
+        &[
+            "-display",
+            "none",
+            "-serial",
+            "none", //
+            "-kernel",
+            image.to_str()?,
+            "-dtb",
+            given.to_str()?,
+        ],
+    );
+    fs::remove_file(&given).ok()?;
+    fs::remove_file(&image).ok()?;
+    bytes
+}
+
+/// Has QEMU write its tree to a file, and reads that.
+fn dump(machine: &str, arguments: &[&str]) -> Option<Vec<u8>> {
+    let file = temporary("dumped.dtb");
     let status = Command::new("qemu-system-aarch64")
-        .args(["-cpu", "cortex-a53", "-m", "512", "-nic", "none"])
-        .args(["-smp", &format!("{cpus}")])
+        .args(arguments)
         .arg("-M")
         .arg(format!("{machine},dumpdtb={}", file.display()))
         .stderr(std::process::Stdio::null())
@@ -177,6 +221,14 @@ pub(super) fn qemu_virt(machine: &str, cpus: u32) -> Option<Vec<u8>> {
     let bytes = fs::read(&file).ok()?;
     fs::remove_file(&file).ok()?;
     status.success().then_some(bytes)
+}
+
+/// A path that no other test uses.
+fn temporary(name: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id();
+    std::env::temp_dir().join(format!("halyard-{process}-{count}-{name}"))
 }
 
 /// A board's tree out of Debian's kernel package, from `.cache/dtb` of the workspace or from HALYARD_DTB_DIR; None, and a

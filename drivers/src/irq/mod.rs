@@ -8,11 +8,15 @@
 //! too; then [`Controller::enable`]. Nothing here blocks, allocates or panics, whatever a tree or a caller asks for.
 //! Memory order is the caller's: it issues the barrier between what an IPI is about and [`CpuInterface::send_ipi`].
 
+mod bcm2836;
 mod gicv2;
 mod gicv3;
 
 use core::fmt;
 
+pub use self::bcm2836::{
+    DEVICES_COMPATIBLE as BCM2836_DEVICES_COMPATIBLE, LOCAL_COMPATIBLE as BCM2836_LOCAL_COMPATIBLE,
+};
 pub use self::gicv3::{MAX_AFFINITY_0, Redistributors};
 use crate::dt;
 use crate::mmio::{TooSmall, Window};
@@ -22,7 +26,7 @@ pub const GICV2_COMPATIBLE: &[&str] = &["arm,gic-400", "arm,cortex-a15-gic"];
 /// `compatible` of controllers that [`Controller::gicv3`] drives (bindings/interrupt-controller/arm,gic-v3.yaml).
 pub const GICV3_COMPATIBLE: &[&str] = &["arm,gic-v3"];
 
-/// An interrupt line, by the controller's own number: a GIC's INTID (IHI 0048B 2.2.1).
+/// An interrupt line. Of a GIC its INTID (IHI 0048B 2.2.1); of the others a number of the driver's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Line(pub u32);
 
@@ -141,6 +145,20 @@ pub fn gic_line(interrupt: &dt::Interrupt<'_>) -> Result<(Line, Option<Trigger>)
     Ok((Line(line), trigger))
 }
 
+/// The line of a device's interrupt at whichever controller it arrives, and its trigger where the tree gives one.
+pub fn line(interrupt: &dt::Interrupt<'_>) -> Result<(Line, Option<Trigger>), Error> {
+    let is = |compatible: &str| interrupt.controller.is_compatible(compatible);
+    if GICV2_COMPATIBLE
+        .iter()
+        .chain(GICV3_COMPATIBLE)
+        .any(|&it| is(it))
+    {
+        gic_line(interrupt)
+    } else {
+        bcm2836::line(interrupt).map(|line| (line, None))
+    }
+}
+
 /// The configuring half.
 #[derive(Debug)]
 pub enum Controller<W> {
@@ -148,15 +166,20 @@ pub enum Controller<W> {
     GicV2(gicv2::Distributor<W>),
     /// A GIC of version 3, or 4 without its extras.
     GicV3(gicv3::Distributor),
+    /// A Raspberry Pi 2's or 3's two controllers.
+    Bcm2836(bcm2836::Controllers<W>),
 }
 
-/// The half that each CPU uses. To be copied or shared: it has no state of its own.
+/// The half that each CPU uses: each its own copy, from [`CpuInterface::of_cpu`]. A GIC's may be shared by all, for its registers know
+/// who asks.
 #[derive(Clone, Copy, Debug)]
 pub enum CpuInterface<W> {
     /// A GIC of version 2, or 1.
     GicV2(gicv2::CpuInterface<W>),
     /// A GIC of version 3, or 4.
     GicV3(gicv3::CpuInterface),
+    /// A Raspberry Pi 2's or 3's.
+    Bcm2836(bcm2836::CpuInterface<W>),
 }
 
 impl<W: Window + Clone> Controller<W> {
@@ -182,12 +205,23 @@ impl<W: Window + Clone> Controller<W> {
         )
     }
 
+    /// A Raspberry Pi 2's or 3's controllers: the cores' own, and that of the devices below it. Touches nothing.
+    pub fn bcm2836(local: W, devices: W) -> Result<(Controller<W>, CpuInterface<W>), TooSmall> {
+        let interface = bcm2836::CpuInterface::new(local.clone(), devices.clone());
+        let controllers = bcm2836::Controllers::new(local, devices)?;
+        Ok((
+            Controller::Bcm2836(controllers),
+            CpuInterface::Bcm2836(interface),
+        ))
+    }
+
     /// Brings the shared part to a known state: all lines disabled, none pending or active, level-triggered, of normal priority;
     /// and switches it on. Once, on the boot CPU.
     pub fn init(&mut self) {
         match self {
             Controller::GicV2(gic) => gic.init(),
             Controller::GicV3(gic) => gic.init(),
+            Controller::Bcm2836(bcm) => bcm.init(),
         }
     }
 
@@ -198,6 +232,7 @@ impl<W: Window + Clone> Controller<W> {
         match self {
             Controller::GicV2(gic) => Ok(gic.init_cpu()),
             Controller::GicV3(gic) => gic.init_cpu(mpidr),
+            Controller::Bcm2836(bcm) => bcm.init_cpu(mpidr),
         }
     }
 
@@ -213,6 +248,7 @@ impl<W: Window + Clone> Controller<W> {
         match self {
             Controller::GicV2(gic) => gic.enable(line, trigger, priority, target),
             Controller::GicV3(gic) => gic.enable(line, trigger, priority, target),
+            Controller::Bcm2836(bcm) => bcm.enable(line, target),
         }
     }
 
@@ -221,11 +257,22 @@ impl<W: Window + Clone> Controller<W> {
         match self {
             Controller::GicV2(gic) => gic.disable(line),
             Controller::GicV3(gic) => gic.disable(line, target),
+            Controller::Bcm2836(bcm) => bcm.disable(line, target),
         }
     }
 }
 
 impl<W: Window> CpuInterface<W> {
+    /// The interface of the CPU that [`Controller::init_cpu`] has named `target`. What the constructors give is the boot
+    /// CPU's.
+    #[must_use]
+    pub fn of_cpu(self, target: CpuTarget) -> Self {
+        match self {
+            CpuInterface::Bcm2836(bcm) => CpuInterface::Bcm2836(bcm.of_cpu(target)),
+            gic => gic,
+        }
+    }
+
     /// Takes the most urgent interrupt that waits for this CPU; None if there is none (any more).
     #[inline]
     #[must_use]
@@ -233,6 +280,7 @@ impl<W: Window> CpuInterface<W> {
         match self {
             CpuInterface::GicV2(gic) => gic.acknowledge(),
             CpuInterface::GicV3(gic) => gic.acknowledge(),
+            CpuInterface::Bcm2836(bcm) => bcm.acknowledge(),
         }
     }
 
@@ -242,6 +290,8 @@ impl<W: Window> CpuInterface<W> {
         match self {
             CpuInterface::GicV2(gic) => gic.end(ack),
             CpuInterface::GicV3(gic) => gic.end(ack),
+            // The device is quiet by now, and that is all there is to it.
+            CpuInterface::Bcm2836(_) => drop(ack),
         }
     }
 
@@ -251,6 +301,7 @@ impl<W: Window> CpuInterface<W> {
         match self {
             CpuInterface::GicV2(gic) => gic.send_ipi(ipi, target),
             CpuInterface::GicV3(gic) => gic.send_ipi(ipi, target),
+            CpuInterface::Bcm2836(bcm) => bcm.send_ipi(ipi, target),
         }
     }
 
@@ -260,6 +311,7 @@ impl<W: Window> CpuInterface<W> {
         match self {
             CpuInterface::GicV2(gic) => gic.send_ipi_to_others(ipi),
             CpuInterface::GicV3(gic) => gic.send_ipi_to_others(ipi),
+            CpuInterface::Bcm2836(bcm) => bcm.send_ipi_to_others(ipi),
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn verb(
     consent: Consent,
     args: &BuildArgs,
 ) -> Result<std::process::ExitCode> {
-    let products = build(workspace, ui, consent, args)?;
+    let products = build(workspace, ui, consent, args, &[])?;
     for path in [&products.elf, &products.image, &products.initramfs] {
         let size = std::fs::metadata(path)
             .map(|data| data.len())
@@ -61,20 +61,17 @@ pub(crate) fn verb(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Sees that what a build needs is there, and builds.
+/// Sees that what a build needs is there, and what its caller `also` needs, and builds.
 pub(crate) fn build(
     workspace: &Workspace,
     ui: &Ui,
     consent: Consent,
     args: &BuildArgs,
+    also: &[Need],
 ) -> Result<Products> {
     let board = workspace.board(&args.board)?;
-    setup::ensure(
-        workspace,
-        ui,
-        consent,
-        &[Need::Core, Need::Linker, Need::CCompiler],
-    )?;
+    let needs = [&[Need::Core, Need::Linker, Need::CCompiler], also].concat();
+    setup::ensure(workspace, ui, consent, &needs)?;
     let toolchain = Toolchain::find()?;
     make(workspace, ui, &toolchain, board, args)
 }

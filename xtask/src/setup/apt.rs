@@ -172,25 +172,23 @@ fn backports_to_add(needs: &[Need]) -> Option<String> {
     sources::backports(&known, &codename).map(|source| sources::to_deb822(&source))
 }
 
-/// Fetches the package lists. If that fails right after our own source was added, takes it away and tries without.
+/// Fetches the package lists. If our own source was added just now and the mirror has no such suite, takes it away again:
+/// the release's own QEMU has to do then. One source of many that cannot be reached is apt's warning, not our failure.
 fn update(ui: &Ui, root: &Root, added: bool) -> Result<()> {
     let step = ui.step("fetching package lists");
-    let words = [
-        "update",
-        "-o",
-        "Acquire::Retries=3",
-        "-o",
-        "APT::Update::Error-Mode=any",
-    ];
-    let result = root.apt(ui, &words, |line| step.progress(line));
-    if result.is_err() && added {
+    let fetched = root.apt(ui, &["update", "-o", "Acquire::Retries=3"], |line| {
+        step.progress(line)
+    });
+    let offered =
+        codename().is_some_and(|name| has(&format!("{name}-backports"), "qemu-system-arm"));
+    if added && !offered {
         ui.warn("the mirror has no backports; going on with the release's own QEMU");
         root.remove(ui, Path::new(sources::OWN_FILE))?;
         root.apt(ui, &["update", "-o", "Acquire::Retries=3"], |line| {
             step.progress(line)
         })?;
     } else {
-        result.context("the package lists could not be fetched; is there a way to the mirror?")?;
+        fetched.context("the package lists could not be fetched; is there a way to the mirror?")?;
     }
     step.done();
     Ok(())

@@ -13,10 +13,11 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use crate::toolchain::Toolchain;
 use crate::ui::Ui;
 use crate::workspace::Workspace;
 
-pub(crate) use needs::{C_COMPILER, Need, State};
+pub(crate) use needs::{C_COMPILER, DEBUGGER, Need, State};
 
 /// Whether what is missing may be installed without asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +101,7 @@ pub(crate) fn ensure(
         Err(error) if dispensable => ui.warn(&format!("going on without: {error:#}")),
         other => other?,
     }
+    Toolchain::forget();
     let still: Vec<String> = self::missing(workspace, needs)
         .into_iter()
         .filter(|(need, _)| !need.optional())

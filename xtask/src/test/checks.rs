@@ -25,7 +25,7 @@ const MEMORY_BUDGET: u64 = 4096;
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// What the shell shows when it waits for a line.
-const PROMPT: &str = "# ";
+const PROMPT: &str = "halyard:/$ ";
 
 /// A check: its name and what it does. It gives the figure it found, or fails.
 type Check = (&'static str, fn(&Bench<'_>) -> Result<String, Failure>);

@@ -37,6 +37,22 @@ pub(crate) fn loom(
     if packages.is_empty() {
         bail!("no package depends on loom: where are the tests of the wait queue?");
     }
+    let mut command = loom_test(workspace, &packages);
+    if let Some(filter) = filter {
+        // libtest takes several filters as alternatives, never as a conjunction: the names are picked here.
+        let names = loom_names(ui, loom_test(workspace, &packages), filter)?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        command.args(["--", "--exact"]).args(names);
+    } else {
+        command.args(["--", "loom_"]);
+    }
+    watch(ui, report, "model-checked tests", command)
+}
+
+/// The command that compiles those packages for loom, but for the arguments of the tests.
+fn loom_test(workspace: &Workspace, packages: &[String]) -> Command {
     let mut command = cargo_test(workspace);
     command
         .env("RUSTFLAGS", "--cfg loom")
@@ -49,16 +65,23 @@ pub(crate) fn loom(
         command.env(PREEMPTIONS.0, PREEMPTIONS.1);
     }
     command.arg("--lib");
-    for package in &packages {
+    for package in packages {
         command.args(["--package", package]);
     }
-    // libtest takes several filters as alternatives, never as a conjunction: the given one is applied to what it finds.
-    command.arg("--").arg(
-        filter
-            .filter(|filter| filter.contains("loom_"))
-            .unwrap_or("loom_"),
-    );
-    watch(ui, report, "model-checked tests", command)
+    command
+}
+
+/// Names of the model-checked tests with `filter` in them.
+fn loom_names(ui: &Ui, mut command: Command, filter: &str) -> Result<Vec<String>> {
+    command.args(["--", "--list", "loom_"]);
+    let step = ui.step("listing model-checked tests");
+    let lines = process::run(ui, &step, command)?;
+    step.done();
+    let names = lines.iter().filter_map(|line| line.strip_suffix(": test"));
+    Ok(names
+        .filter(|name| name.contains(filter))
+        .map(str::to_owned)
+        .collect())
 }
 
 fn cargo_test(workspace: &Workspace) -> Command {

@@ -71,7 +71,7 @@ impl Report {
     /// Prints the closing line; success if nothing failed and something ran.
     pub(crate) fn close(self) -> ExitCode {
         println!("\n{}", self.line());
-        if self.failed == 0 {
+        if self.failed == 0 && self.passed + self.skipped > 0 {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE

@@ -14,7 +14,7 @@ use super::report::Report;
 use crate::build::{self, Products};
 use crate::cli::TestArgs;
 use crate::run;
-use crate::setup::{self, Consent, Need};
+use crate::setup::{Consent, Need};
 use crate::ui::Ui;
 use crate::workspace::Workspace;
 
@@ -62,14 +62,8 @@ pub(crate) fn run(
     report: &mut Report,
     args: &TestArgs,
 ) -> Result<()> {
-    setup::ensure(
-        workspace,
-        ui,
-        consent,
-        &[Need::Core, Need::Linker, Need::Qemu, Need::CCompiler],
-    )?;
     let board = run::qemu_board(workspace, &args.build.board)?;
-    let products = build::build(workspace, ui, consent, &args.build)?;
+    let products = build::build(workspace, ui, consent, &args.build, &[Need::Qemu])?;
     let options = Options {
         cpus: args.smp,
         ..Options::default()

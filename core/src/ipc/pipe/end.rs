@@ -44,7 +44,7 @@ impl PipeReader {
     }
 
     /// The pipe.
-    #[cfg(test)]
+    #[cfg(all(test, loom))]
     pub(crate) fn shared(&self) -> &Arc<Pipe> {
         &self.pipe
     }
@@ -89,7 +89,7 @@ impl PipeWriter {
     }
 
     /// The pipe.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn shared(&self) -> &Arc<Pipe> {
         &self.pipe
     }
