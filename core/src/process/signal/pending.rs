@@ -54,17 +54,16 @@ impl Pending {
     /// siginfo.
     pub fn post(&self, signal: Signal, info: SignalInfo, limit: usize, must: bool) -> Result<()> {
         let mut queue = self.queue.lock();
-        let kept = if signal.is_real_time() {
-            queue.more.len() < limit && queue.append(signal, info)
-        } else {
-            if self.set().contains(signal) {
-                return Ok(());
+        if signal.is_real_time() {
+            let kept = queue.more.len() < limit && queue.append(signal, info);
+            if !kept && !must {
+                return Err(Errno::EAGAIN);
             }
-            // A standard signal that finds no room pends without its siginfo.
-            queue.keep(signal, info) || queue.append(signal, info) || true
-        };
-        if !kept && !must {
-            return Err(Errno::EAGAIN);
+        } else if self.set().contains(signal) {
+            return Ok(());
+        } else if !queue.keep(signal, info) {
+            // Where there is no room even behind the slots, it pends without its siginfo.
+            queue.append(signal, info);
         }
         self.set.fetch_or(signal.set().0, Ordering::SeqCst);
         Ok(())

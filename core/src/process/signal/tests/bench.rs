@@ -6,12 +6,13 @@ use std::vec::Vec;
 
 use halyard_abi::nr;
 
+use crate::boot::{self, BootInfo};
 use crate::fs::descriptors::DescriptorTable;
 use crate::fs::path::FsContext;
-use crate::host::{Config, End, HostCpu, HostMachine, Label, Program};
+use crate::host::{Config, End, HostCpu, HostMachine, Label as Place, Program};
 use crate::kernel::Kernel;
-use crate::machine::{Machine, Shutdown, Trap, UserContext, UserRegs};
-use crate::mm::{AddressSpace, Memory};
+use crate::machine::{Access, Frame, Shutdown, Trap, UserAddr, UserContext, UserRegs};
+use crate::mm::{AddressSpace, Label, Memory};
 use crate::process::credentials::Credentials;
 use crate::process::limits::Limits;
 use crate::process::process::{Parts, Process};
@@ -21,8 +22,6 @@ use crate::process::thread::Thread;
 use crate::sched::Scheduler;
 use crate::sched::run_queue::Policy;
 use crate::sched::task::Task;
-use crate::time::{Clock, Instant};
-use crate::tty::Tty;
 
 /// Where programs may read and write: everything from here to [`DATA_END`].
 pub(super) const DATA: u64 = 0x1_0000;
@@ -98,13 +97,16 @@ pub(super) fn run_on(config: Config, write: impl FnOnce(&mut Program)) -> u8 {
 
 /// Init: starts the program under test, waits until it has ended, and ends as it did. Others that it adopts it reaps.
 fn init() -> Program {
-    let (child, again) = (Label::default(), Label::default());
+    let (child, again) = (Place::default(), Place::default());
     let mut init = Program::at(INIT_CODE);
-    init.call(nr::CLONE, [17, 0, 0, 0, 0]).jump_if_zero(&child).act(|regs| {
-        assert!(regs.x[0].cast_signed() > 0, "init's clone");
-        regs.x[19] = regs.x[0];
-    });
-    init.place(&again).call(nr::WAIT4, [u64::MAX, SCRATCH, 0, 0]);
+    init.call(nr::CLONE, [17, 0, 0, 0, 0])
+        .jump_if_zero(&child)
+        .act(|regs| {
+            assert!(regs.x[0].cast_signed() > 0, "init's clone");
+            regs.x[19] = regs.x[0];
+        });
+    init.place(&again)
+        .call(nr::WAIT4, [u64::MAX, SCRATCH, 0, 0]);
     let another = again.clone();
     init.step(move |cpu| {
         assert!(cpu.regs().x[0].cast_signed() > 0, "init's wait4");
@@ -115,7 +117,11 @@ fn init() -> Program {
     });
     init.step(|cpu| {
         let status = cpu.load_u64(SCRATCH)? as u32;
-        let code = if status & 0x7f == 0 { status >> 8 & 0xff } else { 128 + (status & 0x7f) };
+        let code = if status & 0x7f == 0 {
+            status >> 8 & 0xff
+        } else {
+            128 + (status & 0x7f)
+        };
         cpu.syscall(nr::EXIT_GROUP, &[u64::from(code)])
     });
     init.place(&child).step(|cpu| {
@@ -133,45 +139,71 @@ fn trampoline() -> Program {
 }
 
 fn kernel(machine: &'static HostMachine, memory: &'static Memory) -> &'static Kernel {
-    Box::leak(Box::new(Kernel {
+    let info = BootInfo {
         machine,
         memory,
-        processes: ProcessTable::new(),
-        scheduler: Scheduler::new(),
-        clock: Clock::new(Instant(0), 0),
-        console: alloc::sync::Arc::new(Tty {}),
-    }))
+        initramfs: None,
+        initramfs_frames: Frame(0)..Frame(0),
+        command_line: "",
+        seed: [1; 32],
+        real_time: 0,
+        kernel_bytes: 0,
+    };
+    Box::leak(Box::new(boot::make_kernel(&info).unwrap()))
+}
+
+fn space(memory: &'static Memory) -> Arc<AddressSpace> {
+    let space = AddressSpace::new(memory).unwrap();
+    let (start, length) = (UserAddr(DATA as usize), (DATA_END - DATA) as usize);
+    space
+        .map_anonymous(start, length, Access::READ | Access::WRITE, Label::Heap)
+        .unwrap();
+    space
 }
 
 fn start_init(kernel: &'static Kernel, memory: &'static Memory) {
-    let space = AddressSpace::new(memory).unwrap();
-    let files = alloc::sync::Arc::new(DescriptorTable::new());
+    let space = space(memory);
+    let files = Arc::new(DescriptorTable::new());
     assert_eq!(kernel.processes.number(), Ok(INIT));
     let parts = Parts {
-        space: alloc::sync::Arc::clone(&space),
-        files: alloc::sync::Arc::clone(&files),
-        fs: alloc::sync::Arc::new(FsContext {}),
-        credentials: alloc::sync::Arc::new(Credentials::root()),
+        space: Arc::clone(&space),
+        files: Arc::clone(&files),
+        fs: Arc::new(FsContext::new(Arc::clone(kernel.names.root()))),
+        credentials: Arc::new(Credentials::root()),
         signals: ProcessSignals::default(),
         limits: Limits::default(),
     };
-    let process = alloc::sync::Arc::new(Process::new(INIT, parts));
-    kernel.processes.add(alloc::sync::Arc::clone(&process), 0);
-    let policy = Policy::Fair(0);
-    let thread = Thread::new(kernel, alloc::sync::Arc::clone(&process), INIT, policy, ThreadSignals::default());
-    let thread = alloc::sync::Arc::new(thread);
-    assert!(process.add_thread(alloc::sync::Arc::clone(&thread)));
-    kernel.processes.add_thread(alloc::sync::Arc::clone(&thread));
-    let regs = UserRegs { pc: INIT_CODE, sp: STACK, ..UserRegs::default() };
-    let context = UserContext { regs, ..UserContext::default() };
-    let task = Task::new(context, thread, space, files);
-    kernel.scheduler.enqueue(kernel.machine as &dyn Machine, Box::new(task));
+    let process = Arc::new(Process::new(INIT, parts));
+    kernel.processes.add(Arc::clone(&process), 0);
+    let thread = Thread::new(
+        kernel,
+        Arc::clone(&process),
+        INIT,
+        Policy::Fair(0),
+        ThreadSignals::default(),
+    );
+    let thread = Arc::new(thread);
+    assert!(process.add_thread(Arc::clone(&thread)));
+    kernel.processes.add_thread(Arc::clone(&thread));
+    let regs = UserRegs {
+        pc: INIT_CODE,
+        sp: STACK,
+        ..UserRegs::default()
+    };
+    let context = UserContext {
+        regs,
+        ..UserContext::default()
+    };
+    kernel.scheduler.enqueue(
+        kernel.machine,
+        Box::new(Task::new(context, thread, space, files)),
+    );
 }
 
 /// What tests write programs with, beside [`Program`]'s own.
 pub(super) trait Script {
     /// Sets a handler; the call must succeed.
-    fn handle(&mut self, signal: u64, handler: &Label, flags: u64, mask: u64) -> &mut Self;
+    fn handle(&mut self, signal: u64, handler: &Place, flags: u64, mask: u64) -> &mut Self;
     /// Sets SIG_DFL (0) or SIG_IGN (1).
     fn dispose(&mut self, signal: u64, disposition: u64) -> &mut Self;
     /// Changes the mask.
@@ -179,12 +211,15 @@ pub(super) trait Script {
     /// kill(getpid(), signal), which must succeed.
     fn raise(&mut self, signal: u64) -> &mut Self;
     /// Calls with arguments that are known only when the program runs.
-    fn call_with(&mut self, number: usize, arguments: impl Fn(&mut HostCpu<'_>) -> Vec<u64> + Send + Sync + 'static)
-    -> &mut Self;
+    fn call_with(
+        &mut self,
+        number: usize,
+        arguments: impl Fn(&mut HostCpu<'_>) -> Vec<u64> + Send + Sync + 'static,
+    ) -> &mut Self;
     /// Stores words at an address.
     fn store(&mut self, address: u64, words: &[u64]) -> &mut Self;
     /// A handler that notes its signal and returns.
-    fn noting_handler(&mut self, label: &Label, log: &Log) -> &mut Self;
+    fn noting_handler(&mut self, label: &Place, log: &Log) -> &mut Self;
     /// Does `act` to the registers.
     fn act(&mut self, act: impl Fn(&mut UserRegs) + Send + Sync + 'static) -> &mut Self;
     /// Returns from a handler.
@@ -201,7 +236,7 @@ pub(super) trait Script {
 }
 
 impl Script for Program {
-    fn handle(&mut self, signal: u64, handler: &Label, flags: u64, mask: u64) -> &mut Self {
+    fn handle(&mut self, signal: u64, handler: &Place, flags: u64, mask: u64) -> &mut Self {
         let handler = handler.clone();
         self.step(move |cpu| {
             store_words(cpu, SCRATCH, &[handler.address(), flags, 0, mask])?;
@@ -212,17 +247,20 @@ impl Script for Program {
 
     fn dispose(&mut self, signal: u64, disposition: u64) -> &mut Self {
         self.store(SCRATCH, &[disposition, 0, 0, 0]);
-        self.call(nr::RT_SIGACTION, [signal, SCRATCH, 0, 8]).expect("rt_sigaction", 0)
+        self.call(nr::RT_SIGACTION, [signal, SCRATCH, 0, 8])
+            .expect("rt_sigaction", 0)
     }
 
     fn mask(&mut self, how: u64, set: u64) -> &mut Self {
         self.store(SCRATCH, &[set]);
-        self.call(nr::RT_SIGPROCMASK, [how, SCRATCH, 0, 8]).expect("rt_sigprocmask", 0)
+        self.call(nr::RT_SIGPROCMASK, [how, SCRATCH, 0, 8])
+            .expect("rt_sigprocmask", 0)
     }
 
     fn raise(&mut self, signal: u64) -> &mut Self {
         self.call(nr::GETPID, []);
-        self.call_with(nr::KILL, move |cpu| std::vec![cpu.regs().x[0], signal]).expect("kill", 0)
+        self.call_with(nr::KILL, move |cpu| std::vec![cpu.regs().x[0], signal])
+            .expect("kill", 0)
     }
 
     fn call_with(
@@ -241,10 +279,13 @@ impl Script for Program {
         self.step(move |cpu| store_words(cpu, address, &words))
     }
 
-    fn noting_handler(&mut self, label: &Label, log: &Log) -> &mut Self {
+    fn noting_handler(&mut self, label: &Place, log: &Log) -> &mut Self {
         let (label, log) = (label.clone(), log.clone());
         self.aside(move |program| {
-            program.place(&label).act(move |regs| log.note(regs.x[0])).leave_handler();
+            program
+                .place(&label)
+                .act(move |regs| log.note(regs.x[0]))
+                .leave_handler();
         })
     }
 
@@ -264,14 +305,14 @@ impl Script for Program {
     }
 
     fn aside(&mut self, body: impl FnOnce(&mut Program)) -> &mut Self {
-        let over = Label::default();
+        let over = Place::default();
         self.jump(&over);
         body(self);
         self.place(&over)
     }
 
     fn fork(&mut self, keep: usize, child: impl FnOnce(&mut Program)) -> &mut Self {
-        let parent = Label::default();
+        let parent = Place::default();
         self.call(nr::CLONE, [17, 0, 0, 0, 0]);
         let to = parent.clone();
         self.step(move |cpu| {
@@ -282,15 +323,22 @@ impl Script for Program {
         });
         child(self);
         self.call(nr::EXIT_GROUP, [0]);
-        self.place(&parent).act(move |regs| regs.x[keep] = regs.x[0])
+        self.place(&parent)
+            .act(move |regs| regs.x[keep] = regs.x[0])
     }
 
     fn expect_status(&mut self, child: usize, options: u64, status: u32) -> &mut Self {
-        self.call_with(nr::WAIT4, move |cpu| std::vec![cpu.regs().x[child], SCRATCH, options, 0]);
+        self.call_with(nr::WAIT4, move |cpu| {
+            std::vec![cpu.regs().x[child], SCRATCH, options, 0]
+        });
         self.step(move |cpu| {
             let word = cpu.load_u64(SCRATCH)? as u32;
             let (result, pid) = (cpu.regs().x[0], cpu.regs().x[child]);
-            assert_eq!((result, word), (pid, status), "wait4: child and status {word:#x}");
+            assert_eq!(
+                (result, word),
+                (pid, status),
+                "wait4: child and status {word:#x}"
+            );
             Ok(())
         })
     }
@@ -303,5 +351,8 @@ impl Script for Program {
 
 /// Stores words at an address.
 pub(super) fn store_words(cpu: &HostCpu<'_>, address: u64, words: &[u64]) -> Result<(), Trap> {
-    words.iter().zip((address..).step_by(8)).try_for_each(|(word, at)| cpu.store_u64(at, *word))
+    words
+        .iter()
+        .zip((address..).step_by(8))
+        .try_for_each(|(word, at)| cpu.store_u64(at, *word))
 }

@@ -15,7 +15,8 @@ const WCONTINUED: u64 = 8;
 
 /// Sends `signal` to the child in x20.
 fn send(p: &mut Program, signal: u64) {
-    p.call_with(nr::KILL, move |cpu| vec![cpu.regs().x[20], signal]).expect("kill", 0);
+    p.call_with(nr::KILL, move |cpu| vec![cpu.regs().x[20], signal])
+        .expect("kill", 0);
 }
 
 /// A child in x20 that does nothing for ever.
@@ -34,10 +35,16 @@ fn statuses_of_stopped_continued_and_killed_children_are_told_once() {
         idle_child(p);
         send(p, 19);
         p.expect_status(20, WUNTRACED, 0x137f);
-        p.call_with(nr::WAIT4, |cpu| vec![cpu.regs().x[20], 0, WNOHANG | WUNTRACED, 0]).expect("told once", 0);
+        p.call_with(nr::WAIT4, |cpu| {
+            vec![cpu.regs().x[20], 0, WNOHANG | WUNTRACED, 0]
+        })
+        .expect("told once", 0);
         send(p, 18);
         p.expect_status(20, WCONTINUED, 0xffff);
-        p.call_with(nr::WAIT4, |cpu| vec![cpu.regs().x[20], 0, WNOHANG | WCONTINUED, 0]).expect("told once", 0);
+        p.call_with(nr::WAIT4, |cpu| {
+            vec![cpu.regs().x[20], 0, WNOHANG | WCONTINUED, 0]
+        })
+        .expect("told once", 0);
         send(p, 9);
         p.expect_status(20, 0, 9);
     });
@@ -52,7 +59,9 @@ fn stopped_process_defers_term_but_not_kill() {
         send(p, 19);
         p.expect_status(20, WUNTRACED, 0x137f);
         send(p, 15);
-        p.sleep(5 * MS).call_with(nr::WAIT4, |cpu| vec![cpu.regs().x[20], 0, WNOHANG, 0]).expect("deferred", 0);
+        p.sleep(5 * MS)
+            .call_with(nr::WAIT4, |cpu| vec![cpu.regs().x[20], 0, WNOHANG, 0])
+            .expect("deferred", 0);
         send(p, 18);
         p.expect_status(20, 0, 15);
         idle_child(p);
@@ -76,7 +85,9 @@ fn continuation_discards_pending_stops_and_a_stop_pending_continuations() {
                 Ok(())
             });
         };
-        p.noting_handler(&handler, &log).handle(18, &handler, 0, 0).mask(SIG_BLOCK, bit(20) | bit(21) | bit(18));
+        p.noting_handler(&handler, &log)
+            .handle(18, &handler, 0, 0)
+            .mask(SIG_BLOCK, bit(20) | bit(21) | bit(18));
         p.raise(20).raise(21);
         pending(p);
         p.raise(18);
@@ -84,13 +95,19 @@ fn continuation_discards_pending_stops_and_a_stop_pending_continuations() {
         p.raise(20);
         pending(p);
     });
-    assert_eq!((code, log.take()), (0, vec![bit(20) | bit(21), bit(18), bit(20)]));
+    assert_eq!(
+        (code, log.take()),
+        (0, vec![bit(20) | bit(21), bit(18), bit(20)])
+    );
 }
 
 /// Rule 8.
 #[test]
 fn continuation_that_is_blocked_or_ignored_resumes_all_the_same() {
-    for prepare in [(|p| drop(p.mask(SIG_BLOCK, bit(18)))) as fn(&mut Program), |p| drop(p.dispose(18, 1))] {
+    for prepare in [
+        (|p| drop(p.mask(SIG_BLOCK, bit(18)))) as fn(&mut Program),
+        |p| drop(p.dispose(18, 1)),
+    ] {
         let code = run(|p| {
             p.fork(20, |p| {
                 prepare(p);
@@ -111,7 +128,8 @@ fn continuation_that_is_blocked_or_ignored_resumes_all_the_same() {
 fn children_of_one_that_ignores_sigchld_leave_no_zombies() {
     let code = run(|p| {
         p.dispose(17, 1).fork(20, |_| {});
-        p.call_with(nr::WAIT4, |cpu| vec![cpu.regs().x[20], 0, 0, 0]).expect("wait4", ECHILD);
+        p.call_with(nr::WAIT4, |cpu| vec![cpu.regs().x[20], 0, 0, 0])
+            .expect("wait4", ECHILD);
     });
     assert_eq!(code, 0);
 }
@@ -135,7 +153,8 @@ fn nocldwait_leaves_no_zombies_but_sends_the_signal_and_nocldstop_keeps_stops_qu
         });
         p.handle(17, &handler, SA_SIGINFO | SA_NOCLDWAIT | SA_RESTART, 0);
         p.fork(20, |p| drop(p.call(nr::EXIT_GROUP, [7])));
-        p.call_with(nr::WAIT4, |cpu| vec![cpu.regs().x[20], 0, 0, 0]).expect("no zombie", ECHILD);
+        p.call_with(nr::WAIT4, |cpu| vec![cpu.regs().x[20], 0, 0, 0])
+            .expect("no zombie", ECHILD);
         p.handle(17, &handler, SA_SIGINFO | SA_NOCLDSTOP | SA_RESTART, 0);
         idle_child(p);
         send(p, 19);
@@ -152,7 +171,10 @@ fn nocldwait_leaves_no_zombies_but_sends_the_signal_and_nocldstop_keeps_stops_qu
         p.expect_status(20, 0, 9);
     });
     // CLD_EXITED 7; CLD_KILLED 9; CLD_STOPPED 19, CLD_CONTINUED 18, CLD_KILLED 9.
-    assert_eq!((code, log.take()), (0, vec![1, 7, 2, 9, 5, 19, 6, 18, 2, 9]));
+    assert_eq!(
+        (code, log.take()),
+        (0, vec![1, 7, 2, 9, 5, 19, 6, 18, 2, 9])
+    );
 }
 
 /// Rule 24: the group's only link to its session is init, so it is orphaned.
@@ -176,7 +198,10 @@ fn group_that_is_orphaned_while_stopped_gets_hup_and_cont() {
         p.fork(19, |p| {
             // The shell: starts a job in a group of its own, and ends.
             p.fork(20, |p| {
-                p.call(nr::SETPGID, [0, 0]).expect("setpgid", 0).handle(1, &handler, 0, 0).handle(18, &handler, 0, 0);
+                p.call(nr::SETPGID, [0, 0])
+                    .expect("setpgid", 0)
+                    .handle(1, &handler, 0, 0)
+                    .handle(18, &handler, 0, 0);
                 p.raise(20);
             });
             p.expect_status(20, WUNTRACED, 0x147f);
@@ -195,9 +220,13 @@ fn stop_stops_every_thread() {
         const COUNT: u64 = DATA + 0x800;
         p.fork(20, |p| {
             let thread = Label::default();
-            p.call(nr::CLONE, [0x1_0f00, STACK + 0x1_0000, 0, 0, 0]).jump_if_zero(&thread).place(&thread);
+            p.call(nr::CLONE, [0x1_0f00, STACK + 0x1_0000, 0, 0, 0])
+                .jump_if_zero(&thread)
+                .place(&thread);
             let spin = Label::default();
-            p.place(&spin).step(|cpu| cpu.store_u64(COUNT, cpu.load_u64(COUNT)? + 1)).jump(&spin);
+            p.place(&spin)
+                .step(|cpu| cpu.store_u64(COUNT, cpu.load_u64(COUNT)? + 1))
+                .jump(&spin);
         });
         p.sleep(20 * MS);
         send(p, 19);

@@ -11,7 +11,11 @@ use crate::host::{Config, Label};
 #[test]
 fn stops_and_continuations_at_random_leave_the_child_running() {
     for seed in 1..=40 {
-        let config = Config { cpus: 1 + seed as usize % 4, seed, ..Config::default() };
+        let config = Config {
+            cpus: 1 + seed as usize % 4,
+            seed,
+            ..Config::default()
+        };
         let code = run_on(config, |p| {
             p.fork(20, |p| {
                 let spin = Label::default();
@@ -26,7 +30,8 @@ fn stops_and_continuations_at_random_leave_the_child_running() {
                 for _ in 0..(seed * 7 + round) % 5 {
                     p.call(nr::SCHED_YIELD, []);
                 }
-                p.call_with(nr::KILL, |cpu| vec![cpu.regs().x[20], 19]).call(nr::SCHED_YIELD, []);
+                p.call_with(nr::KILL, |cpu| vec![cpu.regs().x[20], 19])
+                    .call(nr::SCHED_YIELD, []);
                 p.call_with(nr::KILL, |cpu| vec![cpu.regs().x[20], 18]);
             }
             p.expect_status(20, 0, 0);
@@ -39,23 +44,32 @@ fn stops_and_continuations_at_random_leave_the_child_running() {
 #[test]
 fn real_time_signals_from_many_senders_all_arrive() {
     for seed in 1..=20 {
-        let config = Config { cpus: 1 + seed as usize % 4, seed, ..Config::default() };
+        let config = Config {
+            cpus: 1 + seed as usize % 4,
+            seed,
+            ..Config::default()
+        };
         let (log, handler) = (Log::default(), Label::default());
         let code = run_on(config, |p| {
-            p.noting_handler(&handler, &log).handle(34, &handler, 0, u64::MAX).handle(40, &handler, 0, u64::MAX);
+            p.noting_handler(&handler, &log)
+                .handle(34, &handler, 0, u64::MAX)
+                .handle(40, &handler, 0, u64::MAX);
             for (keep, signal) in [(20, 34), (21, 40)] {
                 p.fork(keep, |p| {
                     for _ in 0..25 {
                         p.call(nr::GETPPID, []);
-                        p.call_with(nr::KILL, move |cpu| vec![cpu.regs().x[0], signal]).expect("kill", 0);
+                        p.call_with(nr::KILL, move |cpu| vec![cpu.regs().x[0], signal])
+                            .expect("kill", 0);
                     }
                 });
             }
             for keep in [20, 21] {
                 // wait4 without SA_RESTART is interrupted again and again.
                 let again = Label::default();
-                p.place(&again).call_with(nr::WAIT4, move |cpu| vec![cpu.regs().x[keep], 0, 0, 0]);
-                p.act(|regs| regs.x[0] = regs.x[0].wrapping_add(4)).jump_if_zero(&again);
+                p.place(&again)
+                    .call_with(nr::WAIT4, move |cpu| vec![cpu.regs().x[keep], 0, 0, 0]);
+                p.act(|regs| regs.x[0] = regs.x[0].wrapping_add(4))
+                    .jump_if_zero(&again);
             }
         });
         let noted = log.take();
@@ -101,6 +115,9 @@ fn sigreturn_with_random_frames_harms_the_program_alone() {
                 log.note(1);
             });
         });
-        assert!(code == 0 && log.take() == [1] || code == 128 + 11, "seed {seed}: {code}");
+        assert!(
+            code == 0 && log.take() == [1] || code == 128 + 11,
+            "seed {seed}: {code}"
+        );
     }
 }
