@@ -35,7 +35,7 @@ struct Queue {
 
 /// Signals that wait for their delivery.
 #[derive(Default)]
-pub struct Pending {
+pub(super) struct Pending {
     set: AtomicU64,
     queue: SpinLock<Queue>,
 }
@@ -45,14 +45,20 @@ impl Pending {
     /// of a sender that looks at the mask and a thread that changes it at least one sees the other.
     #[inline]
     #[must_use]
-    pub fn set(&self) -> SignalSet {
+    pub(super) fn set(&self) -> SignalSet {
         SignalSet(self.set.load(Ordering::SeqCst))
     }
 
     /// Adds a signal. A standard one that pends already is left as it is. EAGAIN: `limit` real-time signals wait already,
     /// or there is no memory for another; then nothing was added, unless `must` is set: then the signal pends without its
     /// siginfo.
-    pub fn post(&self, signal: Signal, info: SignalInfo, limit: usize, must: bool) -> Result<()> {
+    pub(super) fn post(
+        &self,
+        signal: Signal,
+        info: SignalInfo,
+        limit: usize,
+        must: bool,
+    ) -> Result<()> {
         let mut queue = self.queue.lock();
         if signal.is_real_time() {
             let kept = queue.more.len() < limit && queue.append(signal, info);
@@ -70,7 +76,7 @@ impl Pending {
     }
 
     /// Takes the first of `wanted` that pends.
-    pub fn take_first(&self, wanted: SignalSet) -> Option<(Signal, SignalInfo)> {
+    pub(super) fn take_first(&self, wanted: SignalSet) -> Option<(Signal, SignalInfo)> {
         if self.set().intersection(wanted).is_empty() {
             return None;
         }
@@ -85,7 +91,7 @@ impl Pending {
     }
 
     /// Forgets all that pends of `unwanted`.
-    pub fn discard(&self, unwanted: SignalSet) {
+    pub(super) fn discard(&self, unwanted: SignalSet) {
         if self.set().intersection(unwanted).is_empty() {
             return;
         }
