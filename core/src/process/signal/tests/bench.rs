@@ -17,9 +17,8 @@ use crate::process::credentials::Credentials;
 use crate::process::limits::Limits;
 use crate::process::process::{Parts, Process};
 use crate::process::signal::{ProcessSignals, TRAMPOLINE_AT, ThreadSignals};
-use crate::process::table::{INIT, ProcessTable};
+use crate::process::table::INIT;
 use crate::process::thread::Thread;
-use crate::sched::Scheduler;
 use crate::sched::run_queue::Policy;
 use crate::sched::task::Task;
 
@@ -80,6 +79,15 @@ pub(super) fn run(write: impl FnOnce(&mut Program)) -> u8 {
 
 /// As [`run`], on a machine of one's choice.
 pub(super) fn run_on(config: Config, write: impl FnOnce(&mut Program)) -> u8 {
+    run_from(INIT_CODE, config, write)
+}
+
+/// Runs `write`'s program as init itself. Returns the exit code of the machine.
+pub(super) fn run_as_init(write: impl FnOnce(&mut Program)) -> u8 {
+    run_from(TEST_CODE, Config::default(), write)
+}
+
+fn run_from(start: u64, config: Config, write: impl FnOnce(&mut Program)) -> u8 {
     let (machine, memory) = HostMachine::new(config);
     let mut test = Program::at(TEST_CODE);
     write(&mut test);
@@ -88,7 +96,7 @@ pub(super) fn run_on(config: Config, write: impl FnOnce(&mut Program)) -> u8 {
     machine.install(init());
     machine.install(trampoline());
     let kernel = kernel(machine, memory);
-    start_init(kernel, memory);
+    start_init(kernel, memory, start);
     match machine.run(|| kernel.run_cpu()) {
         End::Shutdown(Shutdown::PowerOff(code)) => code,
         other => panic!("the machine ended with {other:?}"),
@@ -161,7 +169,7 @@ fn space(memory: &'static Memory) -> Arc<AddressSpace> {
     space
 }
 
-fn start_init(kernel: &'static Kernel, memory: &'static Memory) {
+fn start_init(kernel: &'static Kernel, memory: &'static Memory, start: u64) {
     let space = space(memory);
     let files = Arc::new(DescriptorTable::new());
     assert_eq!(kernel.processes.number(), Ok(INIT));
@@ -186,7 +194,7 @@ fn start_init(kernel: &'static Kernel, memory: &'static Memory) {
     assert!(process.add_thread(Arc::clone(&thread)));
     kernel.processes.add_thread(Arc::clone(&thread));
     let regs = UserRegs {
-        pc: INIT_CODE,
+        pc: start,
         sp: STACK,
         ..UserRegs::default()
     };

@@ -105,8 +105,12 @@ fn continuation_discards_pending_stops_and_a_stop_pending_continuations() {
 #[test]
 fn continuation_that_is_blocked_or_ignored_resumes_all_the_same() {
     for prepare in [
-        (|p| drop(p.mask(SIG_BLOCK, bit(18)))) as fn(&mut Program),
-        |p| drop(p.dispose(18, 1)),
+        (|p| {
+            p.mask(SIG_BLOCK, bit(18));
+        }) as fn(&mut Program),
+        |p| {
+            p.dispose(18, 1);
+        },
     ] {
         let code = run(|p| {
             p.fork(20, |p| {
@@ -152,7 +156,9 @@ fn nocldwait_leaves_no_zombies_but_sends_the_signal_and_nocldstop_keeps_stops_qu
             p.leave_handler();
         });
         p.handle(17, &handler, SA_SIGINFO | SA_NOCLDWAIT | SA_RESTART, 0);
-        p.fork(20, |p| drop(p.call(nr::EXIT_GROUP, [7])));
+        p.fork(20, |p| {
+            p.call(nr::EXIT_GROUP, [7]);
+        });
         p.call_with(nr::WAIT4, |cpu| vec![cpu.regs().x[20], 0, 0, 0])
             .expect("no zombie", ECHILD);
         p.handle(17, &handler, SA_SIGINFO | SA_NOCLDSTOP | SA_RESTART, 0);

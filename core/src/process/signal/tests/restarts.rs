@@ -96,7 +96,9 @@ fn stop_and_continuation_are_invisible_to_a_sleep() {
 fn stop_and_continuation_are_invisible_to_wait4() {
     let code = run(|p| {
         p.fork(20, |p| {
-            p.fork(21, |p| drop(p.sleep(50 * MS)));
+            p.fork(21, |p| {
+                p.sleep(50 * MS);
+            });
             p.expect_status(21, 0, 0);
         });
         p.sleep(10 * MS)
