@@ -1,10 +1,11 @@
 //! Gets what building, running and testing need, with consent.
 //!
 //! [`needs`] knows what is needed and looks whether it is there, changing nothing; [`apt`] gets Debian packages;
-//! [`sources`] reads where apt gets them from. A verb calls [`ensure`] with the needs it has.
+//! [`root`] becomes root for it; [`sources`] reads where apt gets them from. A verb calls [`ensure`] with the needs it has.
 
 mod apt;
 mod needs;
+mod root;
 mod sources;
 
 use std::env;

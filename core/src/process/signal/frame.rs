@@ -129,7 +129,7 @@ impl Place {
     }
 }
 
-const _: () = assert!(FRAME_BYTES % 16 == 0);
+const _: () = assert!(FRAME_BYTES.is_multiple_of(16));
 
 /// Makes `task` enter the handler of `action` for `signal`; `mask` comes back when it returns. EFAULT: the frame cannot be
 /// written; then registers are as before.
@@ -246,7 +246,7 @@ pub fn sigreturn(kernel: &Kernel, task: &mut Task) {
 
 fn restore(kernel: &Kernel, task: &mut Task) -> Result<()> {
     let sp = task.context.regs.sp;
-    if sp % 16 != 0 {
+    if !sp.is_multiple_of(16) {
         return Err(Errno::EFAULT);
     }
     let context = sp.wrapping_add(CONTEXT_OFFSET);
@@ -308,7 +308,7 @@ fn find_fp(space: &AddressSpace, records: u64, first: RecordHead) -> Result<u64>
     loop {
         let room = RECORDS_BYTES.saturating_sub(offset);
         let size = u64::from(head.size);
-        if size > room || size % 16 != 0 {
+        if size > room || !size.is_multiple_of(16) {
             return Err(Errno::EINVAL);
         }
         match head.magic {

@@ -44,3 +44,6 @@ pub use send::{
 };
 pub use stop::{is_orphaned, on_thread_exit};
 pub use thread_signals::ThreadSignals;
+
+#[cfg(test)]
+mod tests;
