@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::toolchain::Toolchain;
+use crate::toolchain::{self, Toolchain};
 use crate::ui::Ui;
 use crate::workspace::Workspace;
 
@@ -86,6 +86,10 @@ pub(crate) fn ensure(
     consent: Consent,
     needs: &[Need],
 ) -> Result<()> {
+    if needs.contains(&Need::Core) && env::var_os(toolchain::OVERRIDE).is_some() {
+        // A compiler that was named and is none is not mended by installing another one.
+        Toolchain::find()?;
+    }
     let missing = missing(workspace, needs);
     if missing.is_empty() {
         return Ok(());
