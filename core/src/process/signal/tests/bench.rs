@@ -79,23 +79,28 @@ pub(super) fn run(write: impl FnOnce(&mut Program)) -> u8 {
 
 /// As [`run`], on a machine of one's choice.
 pub(super) fn run_on(config: Config, write: impl FnOnce(&mut Program)) -> u8 {
-    run_from(INIT_CODE, config, write)
+    run_from(INIT_CODE, config, |program, _| write(program))
+}
+
+/// As [`run`]; the steps may reach into the kernel.
+pub(super) fn run_in(write: impl FnOnce(&mut Program, &'static Kernel)) -> u8 {
+    run_from(INIT_CODE, Config::default(), write)
 }
 
 /// Runs `write`'s program as init itself. Returns the exit code of the machine.
 pub(super) fn run_as_init(write: impl FnOnce(&mut Program)) -> u8 {
-    run_from(TEST_CODE, Config::default(), write)
+    run_from(TEST_CODE, Config::default(), |program, _| write(program))
 }
 
-fn run_from(start: u64, config: Config, write: impl FnOnce(&mut Program)) -> u8 {
+fn run_from(start: u64, config: Config, write: impl FnOnce(&mut Program, &'static Kernel)) -> u8 {
     let (machine, memory) = HostMachine::new(config);
+    let kernel = kernel(machine, memory);
     let mut test = Program::at(TEST_CODE);
-    write(&mut test);
+    write(&mut test, kernel);
     test.call(nr::EXIT_GROUP, [0]);
     machine.install(test);
     machine.install(init());
     machine.install(trampoline());
-    let kernel = kernel(machine, memory);
     start_init(kernel, memory, start);
     match machine.run(|| kernel.run_cpu()) {
         End::Shutdown(Shutdown::PowerOff(code)) => code,

@@ -246,3 +246,24 @@ fn stop_stops_every_thread() {
     });
     assert_eq!(code, 0);
 }
+
+/// Rule 24: the end of a session's leader hangs up its terminal.
+#[test]
+fn end_of_the_session_leader_hangs_up_the_foreground() {
+    let (log, handler) = (Log::default(), Label::default());
+    let code = run_in(|p, kernel| {
+        p.noting_handler(&handler, &log);
+        p.fork(19, |p| {
+            p.call(nr::SETSID, []).act(|regs| {
+                kernel.console.set_session(regs.x[0] as u32);
+                kernel.console.set_foreground(regs.x[0] as u32);
+            });
+            p.fork(20, |p| {
+                p.handle(1, &handler, 0, 0).sleep(1000 * MS);
+            });
+            p.sleep(5 * MS);
+        });
+        p.expect_status(19, 0, 0).sleep(20 * MS);
+    });
+    assert_eq!((code, log.take()), (0, vec![1]));
+}

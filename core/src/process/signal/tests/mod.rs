@@ -1,5 +1,5 @@
-//! Signals as programs meet them: emulated programs on an emulated machine, through the kernel's own loop. The numbers in
-//! comments are those of the rules in docs/ipc.md, "Signals".
+//! Signals as programs meet them: emulated programs on an emulated machine, through the kernel's own loop. Rules that
+//! comments cite by number are those of the test plan for signals.
 
 mod bench;
 mod delivery;
