@@ -1,11 +1,12 @@
 //! The terminal: what can be asked and set. What is typed is for the tests that hold the other end.
 
+use halyard_rt::process::Status;
 use halyard_rt::raw::general::{ECHO, ICANON, ISIG, OPOST};
 use halyard_rt::signal::{self, SignalSet};
 use halyard_rt::{fd, nr, open, prelude::*, raw, tty};
 
 use crate::runner::suite;
-use crate::support::{Failure, Outcome, call, check, check_eq};
+use crate::support::{Failure, Outcome, call, check, check_eq, in_child};
 
 suite!(
     console_is_a_terminal,
@@ -95,46 +96,66 @@ fn terminal_unknown_request_is_enotty() -> Outcome {
 }
 
 fn terminal_of_a_session_without_one_is_enxio() -> Outcome {
-    let status = crate::support::in_child(|| {
+    let status = in_child(|| {
         let _ = process::new_session();
         let result = fs::open_with("/dev/tty", open::O_RDWR, 0).map(drop);
         i32::from(result != Err(Errno::ENXIO))
     })?;
-    check_eq!(status, process::Status::Exited(0));
+    check_eq!(status, Status::Exited(0));
     Ok(())
 }
 
+/// In a session of its own with the console as its terminal: exit code 0, or 77 where the console is somebody's already.
 fn terminal_foreground_is_told() -> Outcome {
-    let terminal = match fs::open_with("/dev/tty", open::O_RDWR, 0) {
-        Ok(terminal) => terminal,
-        Err(errno) => {
-            return Err(Failure::Skip(format!(
-                "this session has no terminal: {errno}"
-            )));
+    let console = console()?;
+    let status = in_child(|| {
+        let _ = process::new_session();
+        match tty::make_controlling(&console) {
+            Ok(()) => i32::from(!foreground_works(&console)),
+            Err(_) => 77,
         }
-    };
-    let group = tty::foreground(&terminal)?;
-    check!(group > 0);
-    // This test is in the background: a group of another session can't be put in front at all.
-    let ttou = SignalSet::of(&[signal::SIGTTOU]);
-    signal::mask(signal::How::Block, ttou)?;
-    check_eq!(tty::set_foreground(&terminal, 1), Err(Errno::EPERM));
-    check_eq!(tty::set_foreground(&terminal, -1), Err(Errno::EINVAL));
-    tty::set_foreground(&terminal, process::id())?;
-    check_eq!(tty::foreground(&terminal)?, process::id());
-    tty::set_foreground(&terminal, group)?;
-    check_eq!(tty::foreground(&terminal)?, group);
+    })?;
+    if status == Status::Exited(77) {
+        return Err(Failure::Skip("the console is another session's".to_owned()));
+    }
+    check_eq!(status, Status::Exited(0));
     Ok(())
+}
+
+fn foreground_works(console: &Fd) -> bool {
+    let own = process::id();
+    let terminal = fs::open_with("/dev/tty", open::O_RDWR, 0);
+    let Ok(terminal) = terminal else { return false };
+    let Ok(child) = process::spawn(|| {
+        crate::support::sleep_ms(10_000);
+        0
+    }) else {
+        return false;
+    };
+    let grouped = process::set_group(child, child) == Ok(());
+    let taken = tty::set_foreground(console, own) == Ok(())
+        && tty::foreground(&terminal) == Ok(own)
+        && tty::set_foreground(&terminal, 1) == Err(Errno::EPERM)
+        && tty::set_foreground(&terminal, -1) == Err(Errno::EINVAL)
+        && tty::set_foreground(&terminal, child) == Ok(())
+        && tty::foreground(console) == Ok(child);
+    // Now this process is in the background: it may not write settings, nor read.
+    let ttou = SignalSet::of(&[signal::SIGTTOU, signal::SIGTTIN]);
+    let held = signal::mask(signal::How::Block, ttou).is_ok()
+        && tty::set_foreground(&terminal, own) == Ok(())
+        && tty::foreground(console) == Ok(own);
+    let _ = process::kill(child, signal::SIGKILL);
+    grouped && taken && held
 }
 
 fn terminal_nonblocking_read_is_eagain() -> Outcome {
     let flags = open::O_RDWR | open::O_NOCTTY | open::O_NONBLOCK;
     let console = fs::open_with("/dev/console", flags, 0)?;
     // A background reader of its own terminal would be stopped.
-    let status = crate::support::in_child(|| {
+    let status = in_child(|| {
         let _ = process::new_session();
         i32::from(io::read(&console, &mut [0]) != Err(Errno::EAGAIN))
     })?;
-    check_eq!(status, process::Status::Exited(0));
+    check_eq!(status, Status::Exited(0));
     Ok(())
 }
