@@ -153,6 +153,37 @@ fn sigreturn_to_another_level_or_with_a_bad_frame_is_segv() {
     }
 }
 
+/// A program may lay the records out anew, as long as they make sense.
+#[test]
+fn sigreturn_takes_the_records_in_any_order() {
+    const RECORDS: u64 = 128 + 464;
+    let handler = Label::default();
+    let code = run(|p| {
+        p.aside(|p| {
+            p.place(&handler).step(|cpu| {
+                let records = cpu.regs().sp + RECORDS;
+                let mut fp = [0; 528];
+                cpu.load(records, &mut fp)?;
+                cpu.store(records + 16, &fp)?;
+                store_words(cpu, records, &[16 << 32 | 0x4553_5201, 0])?;
+                cpu.context.fp.v[5] = 0;
+                store_words(cpu, records + 544, &[0, 0])
+            });
+            p.leave_handler();
+        });
+        p.handle(10, &handler, 0, 0);
+        p.step(|cpu| {
+            cpu.context.fp.v[5] = 77;
+            Ok(())
+        });
+        p.raise(10).step(|cpu| {
+            assert_eq!(cpu.context.fp.v[5], 77);
+            Ok(())
+        });
+    });
+    assert_eq!(code, 0);
+}
+
 #[test]
 fn sigreturn_from_a_stack_that_is_not_there_is_segv() {
     for sp in [0, 8, DATA + 8, DATA_END, DATA_END - 64, u64::MAX, !15] {
