@@ -176,7 +176,8 @@ pub fn boot(info: BootInfo) -> core::result::Result<&'static Kernel, BootError> 
     Ok(kernel)
 }
 
-fn make_kernel(info: &BootInfo) -> core::result::Result<Kernel, BootError> {
+/// A kernel with no files and no processes yet.
+pub(crate) fn make_kernel(info: &BootInfo) -> core::result::Result<Kernel, BootError> {
     let trampoline = MemoryObject::from_bytes(info.memory, &signal::TRAMPOLINE)
         .map_err(|_| BootError::Memory)?;
     let clock = Clock::new(info.machine.now(), info.real_time);

@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::machine::Machine;
 use crate::{Errno, Result};
 
 /// A point on the monotonic clock: nanoseconds since boot.
@@ -88,6 +89,24 @@ impl Clock {
     pub fn set_real(&self, now: Instant, real: u64) {
         self.ahead
             .store(real.saturating_sub(now.0), Ordering::Relaxed);
+    }
+}
+
+/// A machine's wall clock, to be read by whoever stamps something with the time.
+#[derive(Clone, Copy)]
+pub struct WallClock {
+    /// Who counts.
+    pub machine: &'static dyn Machine,
+    /// How far ahead of the count it is.
+    pub clock: &'static Clock,
+}
+
+impl WallClock {
+    /// Nanoseconds since 1970.
+    #[inline]
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.clock.real(self.machine.now())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Device drivers: one file a device, found by its device-tree `compatible`.
 //!
 //! Owns the knowledge of register layouts and bindings; owns no address, no interrupt number and no lock. It knows
-//! neither `core` nor `arch`: whoever brings a machine up reads the tree with [`dt`], maps the registers, and hands them
-//! to a driver. Promises: no allocation, no panic whatever the tree or a register says, no unsafe code. Drivers
+//! neither `core` nor `arch`: whoever brings a machine up reads the tree with [`dt`], maps the registers, and hands
+//! them to a driver. Promises: no allocation, no panic whatever the tree or a register says, no unsafe code. Drivers
 //! take no locks; what needs one takes `&mut self`.
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,10 +1,10 @@
 //! How a driver reaches its device's registers without an unsafe line.
 //!
-//! Whoever maps a device (arch, a BSP) hands its driver a [`Window`]: the one place where a register access is unsafe, written and
-//! justified once. Registers are named constants at offsets into the window, and what `tock-registers` gives its own
-//! register types (`read`, `write`, `modify`, fields by their manual's names) they have too, by its traits. `register_structs!`
-//! is not used: a `&Registers` into a device is neither `Send` nor `Sync` without unsafe code here, and cannot be faked with
-//! behaviour in a test; a window can.
+//! Whoever maps a device (arch, a BSP) hands its driver a [`Window`]: the one place where a register access is unsafe,
+//! written and justified once. Registers are named constants at offsets into the window, and what `tock-registers`
+//! gives its own register types (`read`, `write`, `modify`, fields by their manual's names) they have too, by its
+//! traits. `register_structs!` is not used: a `&Registers` into a device is neither `Send` nor `Sync` without unsafe
+//! code here, and cannot be faked with behaviour in a test; a window can.
 //!
 //! ```
 //! use halyard_drivers::mmio::{ReadOnly, Window};
@@ -25,9 +25,9 @@ use tock_registers::{RegisterLongName, UIntLike};
 
 /// A device's registers. Offsets are in bytes from the first.
 ///
-/// Each access is one load or store of its width, volatile and in program order with the other accesses to the window. An access
-/// that is misaligned or does not lie within [`Window::size`] does not happen: a read of it gives 0. So a driver cannot
-/// reach beyond its device, whatever a device tree says about it.
+/// Each access is one load or store of its width, volatile and in program order with the other accesses to the window.
+/// An access that is misaligned or does not lie within [`Window::size`] does not happen: a read of it gives 0. So a
+/// driver cannot reach beyond its device, whatever a device tree says about it.
 pub trait Window {
     /// Bytes.
     fn size(&self) -> usize;
@@ -160,7 +160,8 @@ macro_rules! register_kinds {
                 $name { offset, kind: PhantomData }
             }
 
-            /// Register `index` of the array that starts here. Past the window's end it is a register that is not there.
+            /// Register `index` of the array that starts here. Past the window's end it is a register that is not
+            /// there.
             #[must_use]
             pub const fn nth(self, index: usize) -> Self {
                 Self::at(self.offset.saturating_add(index.saturating_mul(size_of::<T>())))

@@ -1,7 +1,7 @@
 //! The PrimeCell UART, PL011 (Arm DDI 0183G; binding serial/pl011.yaml, `arm,pl011`).
 //!
-//! Sends by polling, receives by polling or interrupt, FIFOs on. Leaves clock and speed as the firmware set them unless asked for
-//! another. Takes no lock; polls are bounded, so that a line that does not drain loses text and does not stop
+//! Sends by polling, receives by polling or interrupt, FIFOs on. Leaves clock and speed as the firmware set them unless
+//! asked for another. Takes no lock; polls are bounded, so that a line that does not drain loses text and does not stop
 //! the kernel. Only [`embedded_io::Read::read`] waits for ever: it is for its caller to know that a byte will come.
 
 use tock_registers::interfaces::{ReadWriteable, Readable, Writeable};
@@ -61,7 +61,8 @@ register_bitfields![u32,
         TXIFLSEL OFFSET(0) NUMBITS(3) [],
         RXIFLSEL OFFSET(3) NUMBITS(3) [OneEighth = 0]
     ],
-    /// Interrupts: which are let through (IMSC, 3.3.10), which of those wait (MIS, 3.3.12), which to clear (ICR, 3.3.13).
+    /// Interrupts: which are let through (IMSC, 3.3.10), which of those wait (MIS, 3.3.12), which to clear (ICR,
+    /// 3.3.13).
     INTERRUPTS [
         /// Receive FIFO filled to its mark.
         RX OFFSET(4) NUMBITS(1) [],
@@ -84,8 +85,8 @@ const UARTIMSC: ReadWrite<u32, INTERRUPTS::Register> = ReadWrite::at(0x038);
 const UARTMIS: ReadOnly<u32, INTERRUPTS::Register> = ReadOnly::at(0x040);
 const UARTICR: WriteOnly<u32, INTERRUPTS::Register> = WriteOnly::at(0x044);
 
-/// The divisor for `baud` bits per second from a clock of `clock_hz`, in 64ths, to the nearest (DDI 0183G 3.3.6): 1 to 65535
-/// whole parts.
+/// The divisor for `baud` bits per second from a clock of `clock_hz`, in 64ths, to the nearest (DDI 0183G 3.3.6): 1 to
+/// 65535 whole parts.
 fn divisor(clock_hz: u32, baud: u32) -> Result<u32, BadSpeed> {
     let (clock, baud) = (u64::from(clock_hz), u64::from(baud));
     let sixty_fourths = (8 * clock / baud.max(1)).div_ceil(2);
@@ -108,8 +109,8 @@ impl<W: Window> Pl011<W> {
         Ok(Pl011 { window })
     }
 
-    /// Switches the UART on with FIFOs, all interrupts masked and none pending. What is being sent is sent first. Keeps speed and
-    /// format if the firmware had the UART on, else sets eight bits, no parity. Waits for the line to drain.
+    /// Switches the UART on with FIFOs, all interrupts masked and none pending. What is being sent is sent first. Keeps
+    /// speed and format if the firmware had the UART on, else sets eight bits, no parity. Waits for the line to drain.
     pub fn init(&mut self) {
         let was_on = self.window.at(UARTCR).is_set(UARTCR::UARTEN);
         self.stop();
@@ -120,8 +121,8 @@ impl<W: Window> Pl011<W> {
         self.start(line);
     }
 
-    /// Like [`Pl011::init`], at `baud` bits per second from a clock of `clock_hz`, eight bits, no parity. On error nothing has
-    /// changed.
+    /// Like [`Pl011::init`], at `baud` bits per second from a clock of `clock_hz`, eight bits, no parity. On error
+    /// nothing has changed.
     pub fn init_speed(&mut self, clock_hz: u32, baud: u32) -> Result<(), BadSpeed> {
         let divisor = divisor(clock_hz, baud)?;
         self.stop();
@@ -173,16 +174,16 @@ impl<W: Window> Pl011<W> {
         self.window.at(UARTMIS).get() != 0
     }
 
-    /// What an interrupt is answered with: takes the waiting bytes, as many as `into` has room for; returns how many. Bytes with
-    /// errors are left out. The receive interrupts are not cleared but go with the last byte (DDI 0183G 3.4): what does not fit
-    /// interrupts again.
+    /// What an interrupt is answered with: takes the waiting bytes, as many as `into` has room for; returns how many.
+    /// Bytes with errors are left out. The receive interrupts are not cleared but go with the last byte (DDI 0183G
+    /// 3.4): what does not fit interrupts again.
     pub fn handle_interrupt(&mut self, into: &mut [u8]) -> usize {
         self.window.at(UARTICR).write(INTERRUPTS::OE::SET);
         self.receive(into)
     }
 
-    /// Takes the waiting bytes, as many as `into` has room for; returns how many. Bytes with errors are left out. Does not
-    /// block.
+    /// Takes the waiting bytes, as many as `into` has room for; returns how many. Bytes with errors are left out. Does
+    /// not block.
     pub fn receive(&mut self, into: &mut [u8]) -> usize {
         fill(into, || self.try_receive())
     }
@@ -217,8 +218,8 @@ impl<W: Window> Pl011<W> {
         true
     }
 
-    /// Sends one byte; waits for room. A byte for which no room comes in some tens of milliseconds is dropped; whether it was
-    /// sent.
+    /// Sends one byte; waits for room. A byte for which no room comes in some tens of milliseconds is dropped; whether
+    /// it was sent.
     pub fn send(&mut self, byte: u8) -> bool {
         (0..PATIENCE).any(|_| self.try_send(byte))
     }

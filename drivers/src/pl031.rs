@@ -1,4 +1,5 @@
-//! The PrimeCell real-time clock, PL031 (Arm DDI 0224C; binding rtc/arm,pl031.yaml). Only the clock is used, not its alarm.
+//! The PrimeCell real-time clock, PL031 (Arm DDI 0224C; binding rtc/arm,pl031.yaml). Only the clock is used, not its
+//! alarm.
 
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_bitfields;

@@ -109,7 +109,8 @@ impl<W: Window> Uart<W> {
         Err(NoUart::Unknown)
     }
 
-    /// Switches the UART on with FIFOs and no interrupts, at the speed that the firmware set. What is being sent is sent first.
+    /// Switches the UART on with FIFOs and no interrupts, at the speed that the firmware set. What is being sent is
+    /// sent first.
     pub fn init(&mut self) {
         each!(self, uart => uart.init());
     }
@@ -119,14 +120,14 @@ impl<W: Window> Uart<W> {
         each!(self, uart => uart.set_receive_interrupt(on));
     }
 
-    /// What an interrupt is answered with: takes the waiting bytes, as many as `into` has room for; returns how many. What
-    /// does not fit interrupts again. Bytes with errors are left out.
+    /// What an interrupt is answered with: takes the waiting bytes, as many as `into` has room for; returns how many.
+    /// What does not fit interrupts again. Bytes with errors are left out.
     pub fn handle_interrupt(&mut self, into: &mut [u8]) -> usize {
         each!(self, uart => uart.handle_interrupt(into))
     }
 
-    /// Takes the waiting bytes, as many as `into` has room for; returns how many. Bytes with errors are left out. Does not
-    /// block.
+    /// Takes the waiting bytes, as many as `into` has room for; returns how many. Bytes with errors are left out. Does
+    /// not block.
     pub fn receive(&mut self, into: &mut [u8]) -> usize {
         each!(self, uart => uart.receive(into))
     }
@@ -173,9 +174,9 @@ pub(crate) fn fill(
     count
 }
 
-/// The traits by which other drivers and text reach a UART, over its own methods. Reading waits for a first byte, without end, then takes
-/// what has come; writing waits for room for the first byte, and a line that does not drain swallows it. Text of the kernel's own gets a
-/// carriage return before each line feed.
+/// The traits by which other drivers and text reach a UART, over its own methods. Reading waits for a first byte,
+/// without end, then takes what has come; writing waits for room for the first byte, and a line that does not drain
+/// swallows it. Text of the kernel's own gets a carriage return before each line feed.
 macro_rules! stream_traits {
     ($uart:ident) => {
         impl<W: Window> embedded_io::ErrorType for $uart<W> {

@@ -1,8 +1,10 @@
 //! The 16550 UART (TI SLLS597E "TL16C550D") and two of its kin: the DesignWare one of the Pine64 (binding
-//! serial/snps-dw-apb-uart.yaml) and the Pis' mini UART (BCM2835 ARM Peripherals 2.2; binding serial/brcm,bcm2835-aux-uart.yaml).
+//! serial/snps-dw-apb-uart.yaml) and the Pis' mini UART (BCM2835 ARM Peripherals 2.2; binding
+//! serial/brcm,bcm2835-aux-uart.yaml).
 //!
-//! Sends by polling, receives by polling or interrupt, FIFOs on. Keeps the speed that the firmware set unless asked for another. Takes no lock;
-//! polls are bounded, so that a line that does not drain loses text and does not stop the kernel.
+//! Sends by polling, receives by polling or interrupt, FIFOs on. Keeps the speed that the firmware set unless asked for
+//! another. Takes no lock; polls are bounded, so that a line that does not drain loses text and does not stop the
+//! kernel.
 
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::{LocalRegisterCopy, register_bitfields};
@@ -100,7 +102,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// What the node's `compatible`, `reg-shift` and `reg-io-width` say. The mini UART's registers are words, by its manual.
+    /// What the node's `compatible`, `reg-shift` and `reg-io-width` say. The mini UART's registers are words, by its
+    /// manual.
     pub fn of(node: &Node<'_>) -> Result<Self, Error> {
         if node.is_compatible("brcm,bcm2835-aux-uart") {
             return Ok(Layout {
@@ -191,8 +194,8 @@ impl<W: Window> Uart16550<W> {
         self.store(MCR, modem.value);
     }
 
-    /// Like [`Uart16550::init`], at `baud` bits per second from a clock of `clock_hz`, eight bits, no parity. On error nothing has
-    /// changed.
+    /// Like [`Uart16550::init`], at `baud` bits per second from a clock of `clock_hz`, eight bits, no parity. On error
+    /// nothing has changed.
     pub fn init_speed(&mut self, clock_hz: u32, baud: u32) -> Result<(), BadSpeed> {
         let divisor = (clock_hz / 8)
             .checked_div(baud)
@@ -223,8 +226,8 @@ impl<W: Window> Uart16550<W> {
         LocalRegisterCopy::<u8, IIR::Register>::new(self.load(IIR_FCR)).read(IIR::NONE) == 0
     }
 
-    /// What an interrupt is answered with: takes the waiting bytes, as many as `into` has room for; returns how many. Bytes with
-    /// errors are left out. What does not fit interrupts again.
+    /// What an interrupt is answered with: takes the waiting bytes, as many as `into` has room for; returns how many.
+    /// Bytes with errors are left out. What does not fit interrupts again.
     pub fn handle_interrupt(&mut self, into: &mut [u8]) -> usize {
         if self.layout.kind == Kind::DesignWare {
             let pending = LocalRegisterCopy::<u8, IIR::Register>::new(self.load(IIR_FCR));
@@ -239,8 +242,8 @@ impl<W: Window> Uart16550<W> {
         self.receive(into)
     }
 
-    /// Takes the waiting bytes, as many as `into` has room for; returns how many. Bytes with errors are left out. Does not
-    /// block.
+    /// Takes the waiting bytes, as many as `into` has room for; returns how many. Bytes with errors are left out. Does
+    /// not block.
     pub fn receive(&mut self, into: &mut [u8]) -> usize {
         fill(into, || self.try_receive())
     }

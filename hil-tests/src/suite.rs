@@ -58,39 +58,36 @@ pub fn run(
         _ => Ok(None),
     };
     rig.power_off();
-    match exit {
-        Err(error) => count(Case::new(suite, Verdict::Infra(error.to_string()))),
+    let left = match exit {
+        Err(error) => return count(Case::new(suite, Verdict::Infra(error.to_string()))),
         Ok(_) if !started => {
-            let verdict =
-                Verdict::NoBoot(format!("the test program never spoke: {}", describe(&end)));
-            count(Case {
+            let verdict = Verdict::NoBoot(format!(
+                "the test program never spoke: {}",
+                describe(&end, None)
+            ));
+            return count(Case {
                 name: suite.into(),
                 verdict,
                 notes: console.tail(TAIL),
             });
         }
-        Ok(code) => {
-            let why = match code {
-                Some(code) => format!("{}, exit code {code}", describe(&end)),
-                None => describe(&end).to_owned(),
-            };
-            for mut case in collector.finish(&why) {
-                if case.notes.is_empty() && case.verdict.failed() {
-                    case.notes = console.tail(TAIL);
-                }
-                count(case);
-            }
-            if let Some(code) = code.filter(|&code| code != 0 && failures == 0) {
-                let verdict = Verdict::Fail(format!(
-                    "every test passed, yet the program left with exit code {code}"
-                ));
-                report(Case {
-                    name: format!("{suite}::exit"),
-                    verdict,
-                    notes: console.tail(TAIL),
-                });
-            }
+        Ok(code) => code,
+    };
+    for mut case in collector.finish(&describe(&end, left)) {
+        if case.notes.is_empty() && case.verdict.failed() {
+            case.notes = console.tail(TAIL);
         }
+        count(case);
+    }
+    if let Some(code) = left.filter(|&code| code != 0 && failures == 0) {
+        let verdict = Verdict::Fail(format!(
+            "every test passed, yet the program left with exit code {code}"
+        ));
+        report(Case {
+            name: format!("{suite}::exit"),
+            verdict,
+            notes: console.tail(TAIL),
+        });
     }
 }
 
@@ -121,11 +118,15 @@ fn collect(
 }
 
 /// How the output ended, in words.
-fn describe(end: &Event) -> &'static str {
-    match end {
+fn describe(end: &Event, code: Option<i32>) -> String {
+    let how = match end {
         Event::Silence => "nothing came for too long",
         Event::Deadline => "it took too long",
         Event::Line(_) | Event::Closed => "the machine went off",
+    };
+    match code {
+        Some(code) => format!("{how}, exit code {code}"),
+        None => how.into(),
     }
 }
 

@@ -10,8 +10,8 @@ Examples:
   cargo xtask test --target pipe         only tests on the target with 'pipe' in their name
   cargo xtask doctor                     what is here, what is missing, how it would be got
 
-A verb that needs something this machine lacks asks before it installs it as root; --yes, or CI=true in the
-environment, answers for you. Boards are described in boards.toml.";
+A verb that needs something this machine lacks asks before it installs it as root; --yes, or
+CI=true in the environment, answers for you. Boards are described in boards.toml.";
 
 /// Build, run, test and look after Halyard.
 #[derive(Debug, Parser)]

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode};
+use std::process::{Child, Command, ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
 use halyard_hil::qemu::{self, Options, Serial};
@@ -46,16 +46,22 @@ pub(crate) fn verb(
         &options,
     );
     ui.command(&machine);
-    if args.console {
+    let status = if args.console {
         let words = process::words(&debugger(&products.elf, &[])).join(" ");
         ui.note(&format!("the machine waits; in another terminal: {words}"));
-        let status = machine.status().context("cannot start QEMU")?;
-        return Ok(run::exit_code(status));
-    }
-    ui.note(&format!(
-        "what the machine prints goes to {}",
-        workspace.relative(&log).display()
-    ));
+        machine.status().context("cannot start QEMU")?
+    } else {
+        ui.note(&format!(
+            "what the machine prints goes to {}",
+            workspace.relative(&log).display()
+        ));
+        under_debugger(ui, machine, debugger(&products.elf, &args.gdb))?
+    };
+    Ok(run::exit_code(status))
+}
+
+/// Gives the terminal to the debugger; the machine goes off with it.
+fn under_debugger(ui: &Ui, mut machine: Command, mut debugger: Command) -> Result<ExitStatus> {
     // A group of its own: ^C is for the debugger, and would end QEMU.
     let machine = Running(
         machine
@@ -63,16 +69,16 @@ pub(crate) fn verb(
             .spawn()
             .context("cannot start QEMU")?,
     );
-    let mut debugger = debugger(&products.elf, &args.gdb);
     ui.command(&debugger);
-    let status = debugger.status().with_context(|| {
+    let mend = || {
         format!(
             "cannot start {DEBUGGER}; it comes by: {}",
             setup::mend(Need::Debugger)
         )
-    })?;
+    };
+    let status = debugger.status().with_context(mend)?;
     drop(machine);
-    Ok(run::exit_code(status))
+    Ok(status)
 }
 
 /// The debugger, connected to a machine that QEMU has stopped.

@@ -1,4 +1,6 @@
 //! Descriptor tables: small numbers for open files. Lock level 2.
+//!
+//! An open file is never dropped with the table's lock held.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,6 +12,10 @@ use crate::{Errno, Result};
 
 /// The most descriptors that any limit allows; the table is bounded by it.
 pub const DESCRIPTORS_MAX: usize = 4096;
+
+const WORD: usize = u64::BITS as usize;
+const WORDS: usize = DESCRIPTORS_MAX / WORD;
+const _: () = assert!(WORDS == WORD, "one word says which words are full");
 
 /// One descriptor.
 #[derive(Clone)]
@@ -24,51 +30,113 @@ pub struct DescriptorTable {
     slots: SpinLock<Slots>,
 }
 
+/// Which descriptors are in use: the lowest free one is two scans of a word away.
+#[derive(Clone)]
+struct InUse {
+    words: [u64; WORDS],
+    /// Bit n is set if all of word n is.
+    full: u64,
+}
+
+impl Default for InUse {
+    fn default() -> Self {
+        InUse {
+            words: [0; WORDS],
+            full: 0,
+        }
+    }
+}
+
+impl InUse {
+    fn set(&mut self, at: usize, used: bool) {
+        let (index, bit) = (at / WORD, 1 << (at % WORD));
+        let Some(word) = self.words.get_mut(index) else {
+            return;
+        };
+        *word = if used { *word | bit } else { *word & !bit };
+        let full = 1 << index;
+        self.full = if *word == u64::MAX {
+            self.full | full
+        } else {
+            self.full & !full
+        };
+    }
+
+    /// The lowest free place from `least` on; [`DESCRIPTORS_MAX`] if there is none.
+    fn lowest_free(&self, least: usize) -> usize {
+        let index = least / WORD;
+        let Some(word) = self.words.get(index) else {
+            return DESCRIPTORS_MAX;
+        };
+        let below = (1 << (least % WORD)) - 1;
+        let free = !(word | below);
+        if free != 0 {
+            return index * WORD + free.trailing_zeros() as usize;
+        }
+        let passed = u64::MAX >> (WORD - 1 - index);
+        let index = (!(self.full | passed)).trailing_zeros() as usize;
+        match self.words.get(index) {
+            Some(word) => index * WORD + (!word).trailing_zeros() as usize,
+            None => DESCRIPTORS_MAX,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Slots {
     list: Vec<Option<Slot>>,
-    /// No descriptor below this one is free.
-    lowest_free: usize,
+    in_use: InUse,
 }
 
 impl Slots {
+    #[inline]
     fn get(&self, fd: i32) -> Result<&Slot> {
-        usize::try_from(fd)
-            .ok()
-            .and_then(|at| self.list.get(at))
+        // A negative number becomes one beyond every table.
+        self.list
+            .get(fd as u32 as usize)
             .and_then(Option::as_ref)
             .ok_or(Errno::EBADF)
     }
 
-    /// The lowest free descriptor from `least` on. EMFILE: it is not below `limit`.
-    fn free_from(&self, least: usize, limit: usize) -> Result<usize> {
-        let start = least.max(self.lowest_free);
-        let open = self.list.iter().skip(start).position(Option::is_none);
-        let at = open.map_or(self.list.len().max(start), |offset| start + offset);
-        if at < limit.min(DESCRIPTORS_MAX) {
-            Ok(at)
-        } else {
-            Err(Errno::EMFILE)
-        }
+    fn get_mut(&mut self, fd: i32) -> Result<&mut Slot> {
+        self.list
+            .get_mut(fd as u32 as usize)
+            .and_then(Option::as_mut)
+            .ok_or(Errno::EBADF)
     }
 
-    /// Puts `slot` at `at`; gives back what was there.
-    fn put(&mut self, at: usize, slot: Slot) -> Result<Option<Slot>> {
+    /// The lowest free descriptor from `least` on, and room for it. EMFILE: it is not below `limit`. ENOMEM.
+    fn reserve_from(&mut self, least: usize, limit: usize) -> Result<usize> {
+        let at = self.in_use.lowest_free(least);
+        if at >= limit.min(DESCRIPTORS_MAX) {
+            return Err(Errno::EMFILE);
+        }
+        self.reserve(at)?;
+        Ok(at)
+    }
+
+    /// Makes the list long enough for `at`, which is below [`DESCRIPTORS_MAX`]. ENOMEM.
+    fn reserve(&mut self, at: usize) -> Result<()> {
         if at >= self.list.len() {
-            let more = at + 1 - self.list.len();
-            self.list.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
-            self.list.resize_with(at + 1, || None);
+            let length = (at + 1).next_power_of_two().max(8);
+            self.list
+                .try_reserve_exact(length - self.list.len())
+                .map_err(|_| Errno::ENOMEM)?;
+            self.list.resize_with(length, || None);
         }
-        if at == self.lowest_free {
-            self.lowest_free = at + 1;
-        }
-        Ok(self.list.get_mut(at).and_then(|place| place.replace(slot)))
+        Ok(())
+    }
+
+    /// Puts `slot` at `at`, for which there is room; gives back what was there.
+    fn put(&mut self, at: usize, slot: Slot) -> Option<Slot> {
+        self.in_use.set(at, true);
+        self.list.get_mut(at).and_then(|place| place.replace(slot))
     }
 
     fn take(&mut self, fd: i32) -> Option<Slot> {
-        let at = usize::try_from(fd).ok()?;
+        let at = fd as u32 as usize;
         let slot = self.list.get_mut(at)?.take()?;
-        self.lowest_free = self.lowest_free.min(at);
+        self.in_use.set(at, false);
         Some(slot)
     }
 }
@@ -95,17 +163,18 @@ impl DescriptorTable {
         close_on_exec: bool,
     ) -> Result<i32> {
         let mut slots = self.slots.lock();
-        let at = slots.free_from(least, limit)?;
-        let displaced = slots.put(
-            at,
-            Slot {
-                file,
-                close_on_exec,
-            },
-        )?;
+        let reserved = slots.reserve_from(least, limit);
+        if let Ok(at) = reserved {
+            slots.put(
+                at,
+                Slot {
+                    file,
+                    close_on_exec,
+                },
+            );
+        }
         drop(slots);
-        drop(displaced);
-        Ok(at as i32)
+        reserved.map(|at| at as i32)
     }
 
     /// Gives two files the two lowest free descriptors, or neither. EMFILE, ENOMEM.
@@ -115,25 +184,35 @@ impl DescriptorTable {
         limit: usize,
         close_on_exec: bool,
     ) -> Result<[i32; 2]> {
-        let [first, second] = files;
-        let first = self.insert(first, 0, limit, close_on_exec)?;
-        match self.insert(second, 0, limit, close_on_exec) {
-            Ok(second) => Ok([first, second]),
-            Err(errno) => {
-                let _ = self.close(first);
-                Err(errno)
+        let mut slots = self.slots.lock();
+        let first = slots.reserve_from(0, limit);
+        let pair = first.and_then(|first| Ok((first, slots.reserve_from(first + 1, limit)?)));
+        if let Ok((first, second)) = pair {
+            for (at, file) in [first, second].into_iter().zip(files) {
+                slots.put(
+                    at,
+                    Slot {
+                        file,
+                        close_on_exec,
+                    },
+                );
             }
         }
+        drop(slots);
+        pair.map(|(first, second)| [first as i32, second as i32])
     }
 
     /// Makes `to` refer to the open file of `from`, closing what it was. EBADF: `from` is not open or `to` beyond `limit`.
+    /// ENOMEM.
     pub fn replace(&self, from: i32, to: i32, limit: usize, close_on_exec: bool) -> Result<i32> {
-        let at = usize::try_from(to)
-            .ok()
-            .filter(|at| *at < limit.min(DESCRIPTORS_MAX))
-            .ok_or(Errno::EBADF)?;
+        let at = to as u32 as usize;
+        if at >= limit.min(DESCRIPTORS_MAX) {
+            return Err(Errno::EBADF);
+        }
         let mut slots = self.slots.lock();
         let file = Arc::clone(&slots.get(from)?.file);
+        // On failure `file` is dropped under the lock, but `from` holds it still.
+        slots.reserve(at)?;
         let displaced = slots.put(
             at,
             Slot {
@@ -142,7 +221,7 @@ impl DescriptorTable {
             },
         );
         drop(slots);
-        drop(displaced?);
+        drop(displaced);
         Ok(to)
     }
 
@@ -159,18 +238,18 @@ impl DescriptorTable {
 
     /// Says whether `fd` is to be closed by exec. EBADF.
     pub fn set_close_on_exec(&self, fd: i32, close: bool) -> Result<()> {
-        let mut slots = self.slots.lock();
-        let slot = usize::try_from(fd)
-            .ok()
-            .and_then(|at| slots.list.get_mut(at))
-            .and_then(Option::as_mut);
-        slot.ok_or(Errno::EBADF)?.close_on_exec = close;
+        self.slots.lock().get_mut(fd)?.close_on_exec = close;
         Ok(())
     }
 
     /// Closes, or with `mark` marks to be closed by exec, all descriptors from `first` to `last`.
     pub fn close_range(&self, first: u32, last: u32, mark: bool) {
-        let end = self.slots.lock().list.len().min(last as usize + 1);
+        let end = self
+            .slots
+            .lock()
+            .list
+            .len()
+            .min((last as usize).saturating_add(1));
         for fd in first as usize..end {
             let fd = fd as i32;
             let _ = if mark {
@@ -181,16 +260,25 @@ impl DescriptorTable {
         }
     }
 
-    /// All open descriptors in rising order.
+    /// The lowest open descriptor that is at least `least`, and what it refers to.
     #[must_use]
-    pub fn list(&self) -> Vec<i32> {
+    pub fn next_from(&self, least: i32) -> Option<(i32, Arc<OpenFile>)> {
         let slots = self.slots.lock();
-        let open = slots
+        let mut open = slots
             .list
             .iter()
             .enumerate()
-            .filter(|(_, slot)| slot.is_some());
-        open.map(|(fd, _)| fd as i32).collect()
+            .skip(usize::try_from(least).ok()?);
+        open.find_map(|(fd, slot)| {
+            slot.as_ref()
+                .map(|slot| (fd as i32, Arc::clone(&slot.file)))
+        })
+    }
+
+    /// How many descriptors there is room for now (FDSize of /proc/PID/status).
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.slots.lock().list.len()
     }
 
     /// A table of its own with the same descriptors (fork). ENOMEM.
@@ -204,20 +292,211 @@ impl DescriptorTable {
     }
 
     fn copy(&self, wanted: impl Fn(&Slot) -> bool) -> Result<Arc<DescriptorTable>> {
+        let mut copy = Slots::default();
         let slots = self.slots.lock();
-        let mut list = Vec::new();
-        list.try_reserve_exact(slots.list.len())
+        copy.list
+            .try_reserve_exact(slots.list.len())
             .map_err(|_| Errno::ENOMEM)?;
-        list.extend(
-            slots
-                .list
-                .iter()
-                .map(|slot| slot.clone().filter(|slot| wanted(slot))),
-        );
+        for (at, slot) in slots.list.iter().enumerate() {
+            let slot = slot.as_ref().filter(|slot| wanted(slot)).cloned();
+            if slot.is_some() {
+                copy.in_use.set(at, true);
+            }
+            copy.list.push(slot);
+        }
         drop(slots);
-        let lowest_free = list.iter().position(Option::is_none).unwrap_or(list.len());
         Ok(Arc::new(DescriptorTable {
-            slots: SpinLock::new(Slots { list, lowest_free }),
+            slots: SpinLock::new(copy),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::super::file::File;
+    use super::super::open_file::OpenFlags;
+    use super::*;
+
+    struct Nothing;
+    impl File for Nothing {}
+
+    fn open() -> Arc<OpenFile> {
+        OpenFile::new(Arc::new(Nothing), OpenFlags::empty()).unwrap()
+    }
+
+    #[test]
+    fn insert_beyond_the_limit_is_emfile_and_closes_the_file() {
+        let table = DescriptorTable::new();
+        let file = open();
+        assert_eq!(table.insert(Arc::clone(&file), 0, 1, false), Ok(0));
+        assert_eq!(
+            table.insert(Arc::clone(&file), 0, 1, false),
+            Err(Errno::EMFILE)
+        );
+        assert_eq!(
+            table.insert_pair([open(), open()], 2, false),
+            Err(Errno::EMFILE)
+        );
+        assert_eq!(Arc::strong_count(&file), 2);
+        assert_eq!(table.insert(open(), 0, usize::MAX, false), Ok(1));
+    }
+
+    #[test]
+    fn negative_descriptors_are_ebadf_everywhere() {
+        let table = DescriptorTable::new();
+        table.insert(open(), 0, 10, false).unwrap();
+        for fd in [-1, i32::MIN, 1, 4096, i32::MAX] {
+            assert_eq!(table.get(fd).err(), Some(Errno::EBADF));
+            assert_eq!(table.close(fd), Err(Errno::EBADF));
+            assert_eq!(table.close_on_exec(fd), Err(Errno::EBADF));
+            assert_eq!(table.replace(fd, 3, 10, false), Err(Errno::EBADF));
+        }
+        assert_eq!(table.replace(0, -1, 10, false), Err(Errno::EBADF));
+        assert_eq!(table.replace(0, 10, 10, false), Err(Errno::EBADF));
+    }
+
+    #[test]
+    fn exec_closes_what_is_marked_and_fork_keeps_it() {
+        let table = DescriptorTable::new();
+        table.insert_pair([open(), open()], 10, true).unwrap();
+        table.insert(open(), 0, 10, false).unwrap();
+        assert_eq!(table.fork().unwrap().close_on_exec(0), Ok(true));
+        let executed = table.for_exec().unwrap();
+        assert_eq!(executed.next_from(0).map(|(fd, _)| fd), Some(2));
+        assert_eq!(executed.insert(open(), 0, 10, false), Ok(0));
+    }
+
+    #[test]
+    fn table_full_has_no_free_descriptor() {
+        let table = DescriptorTable::new();
+        let file = open();
+        for fd in 0..DESCRIPTORS_MAX {
+            assert_eq!(
+                table.insert(Arc::clone(&file), 0, usize::MAX, false),
+                Ok(fd as i32)
+            );
+        }
+        assert_eq!(
+            table.insert(Arc::clone(&file), 0, usize::MAX, false),
+            Err(Errno::EMFILE)
+        );
+        table.close(4095).unwrap();
+        assert_eq!(
+            table.insert(Arc::clone(&file), 77, usize::MAX, false),
+            Ok(4095)
+        );
+        table.close_range(0, u32::MAX, false);
+        assert_eq!(Arc::strong_count(&file), 1);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(usize, bool),
+        Pair(bool),
+        Replace(i32, i32, bool),
+        Close(i32),
+        CloseRange(u32, u32, bool),
+        Exec,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let fd = || prop_oneof![0..12i32, 60..70i32, 126..131i32];
+        prop_oneof![
+            4 => (prop_oneof![0..3usize, 60..70usize], any::<bool>()).prop_map(|(least, mark)| Step::Insert(least, mark)),
+            2 => any::<bool>().prop_map(Step::Pair),
+            3 => (fd(), fd(), any::<bool>()).prop_map(|(from, to, mark)| Step::Replace(from, to, mark)),
+            3 => fd().prop_map(Step::Close),
+            1 => (fd(), fd(), any::<bool>()).prop_map(|(first, last, mark)| Step::CloseRange(first as u32, last as u32, mark)),
+            1 => Just(Step::Exec),
+        ]
+    }
+
+    const LIMIT: usize = 130;
+
+    #[derive(Default)]
+    struct Model(BTreeMap<i32, (*const OpenFile, bool)>);
+
+    impl Model {
+        fn free(&self, least: usize) -> Option<i32> {
+            (least as i32..LIMIT as i32).find(|fd| !self.0.contains_key(fd))
+        }
+
+        fn insert(&mut self, file: &Arc<OpenFile>, least: usize, mark: bool) -> Option<i32> {
+            let fd = self.free(least)?;
+            self.0.insert(fd, (Arc::as_ptr(file), mark));
+            Some(fd)
+        }
+    }
+
+    fn apply(table: &mut Arc<DescriptorTable>, model: &mut Model, step: Step) {
+        match step {
+            Step::Insert(least, mark) => {
+                let file = open();
+                let expected = model.insert(&file, least, mark);
+                assert_eq!(table.insert(file, least, LIMIT, mark).ok(), expected);
+            }
+            Step::Pair(mark) => {
+                let files = [open(), open()];
+                let first = model.insert(&files[0], 0, mark);
+                let second = model.insert(&files[1], 0, mark);
+                if let (Some(first), None) = (first, second) {
+                    model.0.remove(&first);
+                }
+                assert_eq!(
+                    table.insert_pair(files, LIMIT, mark).ok(),
+                    first.zip(second).map(Into::into)
+                );
+            }
+            Step::Replace(from, to, mark) => {
+                let known = model
+                    .0
+                    .get(&from)
+                    .filter(|_| (to as usize) < LIMIT)
+                    .copied();
+                assert_eq!(
+                    table.replace(from, to, LIMIT, mark).is_ok(),
+                    known.is_some()
+                );
+                known.map(|(file, _)| model.0.insert(to, (file, mark)));
+            }
+            Step::Close(fd) => assert_eq!(table.close(fd).is_ok(), model.0.remove(&fd).is_some()),
+            Step::CloseRange(first, last, mark) => {
+                table.close_range(first, last, mark);
+                let within = |fd: &i32| (first..=last).contains(&(*fd as u32));
+                model
+                    .0
+                    .iter_mut()
+                    .filter(|(fd, _)| mark && within(fd))
+                    .for_each(|(_, (_, marked))| *marked = true);
+                model.0.retain(|fd, _| mark || !within(fd));
+            }
+            Step::Exec => {
+                *table = table.for_exec().unwrap();
+                model.0.retain(|_, (_, mark)| !*mark);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn table_does_what_a_map_does(steps in prop::collection::vec(step(), 1..200)) {
+            let (mut table, mut model) = (Arc::new(DescriptorTable::new()), Model::default());
+            for step in steps {
+                apply(&mut table, &mut model, step);
+                let mut listed = Vec::new();
+                let mut from = 0;
+                while let Some((fd, file)) = table.next_from(from) {
+                    listed.push((fd, (Arc::as_ptr(&file), table.close_on_exec(fd).unwrap())));
+                    from = fd + 1;
+                }
+                prop_assert_eq!(&listed, &model.0.iter().map(|(fd, slot)| (*fd, *slot)).collect::<Vec<_>>());
+            }
+        }
     }
 }

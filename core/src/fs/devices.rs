@@ -16,6 +16,9 @@ use crate::{Errno, Result};
 /// The most bytes moved in one piece.
 const CHUNK: usize = 256;
 
+/// The most random bytes that one call gives: they take time to make, and the kernel is not preempted.
+const RANDOM_MAX: usize = 1 << 20;
+
 /// The devices of /dev with their numbers and permissions.
 pub const DEVICES: [(&str, DeviceNumber, u32); 8] = [
     ("null", DeviceNumber { major: 1, minor: 3 }, 0o666),
@@ -25,32 +28,38 @@ pub const DEVICES: [(&str, DeviceNumber, u32); 8] = [
     ("urandom", DeviceNumber { major: 1, minor: 9 }, 0o666),
     ("tty", DeviceNumber { major: 5, minor: 0 }, 0o666),
     ("console", DeviceNumber { major: 5, minor: 1 }, 0o600),
-    (
-        "ttyAMA0",
-        DeviceNumber {
-            major: 204,
-            minor: 64,
-        },
-        0o600,
-    ),
+    ("ttyAMA0", SERIAL, 0o600),
 ];
 
-/// Opens the device that `inode` stands for. ENXIO: there is none of that number. `session` is the opener's: /dev/tty is its
-/// terminal.
+/// The serial line that the console is.
+const SERIAL: DeviceNumber = DeviceNumber {
+    major: 204,
+    minor: 64,
+};
+
+/// Opens the device that `inode` stands for, for a process of `session`. ENXIO: there is none of that number; of /dev/tty: the
+/// session has no terminal. A session leader without one that opens the serial line gets it as its controlling terminal,
+/// unless `no_control` (O_NOCTTY).
 pub fn open(
     kernel: &'static Kernel,
     number: DeviceNumber,
     inode: Arc<Inode>,
     session: u32,
+    no_control: bool,
 ) -> Result<Arc<dyn File>> {
+    let console = &kernel.console;
     let device = match (number.major, number.minor) {
         (1, 3) => Memory::Null,
         (1, 5) => Memory::Zero,
         (1, 7) => Memory::Full,
         (1, 8 | 9) => return Ok(Arc::new(RandomFile { kernel, inode })),
-        (5, 0) if kernel.console.session() != session => return Err(Errno::ENXIO),
+        (5, 0) if session == 0 || console.session() != session => return Err(Errno::ENXIO),
         (5, 0 | 1) | (204, 64) => {
-            return Ok(Arc::new(TtyFile::new(Arc::clone(&kernel.console), inode)));
+            let leads = session != 0 && kernel.this_cpu().running() == session;
+            if number == SERIAL && leads && !no_control {
+                console.offer_control(session);
+            }
+            return Ok(Arc::new(TtyFile::new(Arc::clone(console), inode)));
         }
         _ => return Err(Errno::ENXIO),
     };
@@ -75,7 +84,7 @@ impl File for MemoryDevice {
         if self.device == Memory::Null {
             return Ok(0);
         }
-        fill(sink, |_| {})
+        fill(sink, usize::MAX, |_| {})
     }
 
     fn try_write(&self, source: &mut dyn Source, _: u64) -> Result<usize> {
@@ -91,20 +100,26 @@ impl File for MemoryDevice {
     }
 }
 
-/// Fills a sink in chunks that `make` prepares; a fault after the first byte is a short count.
-fn fill(sink: &mut dyn Sink, mut make: impl FnMut(&mut [u8])) -> Result<usize> {
-    let wanted = sink.remaining();
+/// Fills a sink with up to `most` bytes in chunks that `make` prepares; a fault after the first byte is a short count.
+fn fill(sink: &mut dyn Sink, most: usize, mut make: impl FnMut(&mut [u8])) -> Result<usize> {
+    let room = sink.remaining();
+    let wanted = room.min(most);
     let mut chunk = [0; CHUNK];
-    while sink.remaining() > 0 {
-        let length = sink.remaining().min(CHUNK);
-        let piece = chunk.get_mut(..length).unwrap_or_default();
+    let mut done = 0;
+    while done < wanted {
+        let piece = chunk
+            .get_mut(..(wanted - done).min(CHUNK))
+            .unwrap_or_default();
         make(piece);
-        if let Err(errno) = sink.put(piece) {
-            let done = wanted - sink.remaining();
-            return if done > 0 { Ok(done) } else { Err(errno) };
+        let put = sink.put(piece);
+        done = room - sink.remaining();
+        match put {
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+            Ok(()) => {}
         }
     }
-    Ok(wanted)
+    Ok(done)
 }
 
 /// The random number generator: ChaCha20, seeded once by the machine. Lock level 3.
@@ -122,9 +137,9 @@ impl Random {
         self.0.lock().fill_bytes(into);
     }
 
-    /// Fills a sink. EFAULT.
+    /// Fills a sink, with [`RANDOM_MAX`] bytes at most. EFAULT.
     pub fn read(&self, sink: &mut dyn Sink) -> Result<usize> {
-        fill(sink, |piece| self.fill(piece))
+        fill(sink, RANDOM_MAX, |piece| self.fill(piece))
     }
 }
 

@@ -10,6 +10,7 @@ use super::inode::Inode;
 use crate::io::{Sink, Source};
 use crate::ipc::pipe::Pipe;
 use crate::mm::MemoryObject;
+use crate::time::Instant;
 use crate::tty::Tty;
 use crate::wait::WaitQueue;
 use crate::{Errno, Result};
@@ -62,6 +63,19 @@ pub trait File: Send + Sync {
     fn try_write(&self, source: &mut dyn Source, at: u64) -> Result<usize> {
         let _ = (source, at);
         Err(Errno::EINVAL)
+    }
+
+    /// Reads what is there although it is less than [`File::try_read`] asks for, because the reader waits no longer: only a
+    /// terminal in raw mode ever has some. EAGAIN: nothing there.
+    fn try_read_late(&self, sink: &mut dyn Sink) -> Result<usize> {
+        let _ = sink;
+        Err(Errno::EAGAIN)
+    }
+
+    /// Until when a read that began at `begun` waits at most. May change with every wake. None: it waits on.
+    fn read_deadline(&self, begun: Instant) -> Option<Instant> {
+        let _ = begun;
+        None
     }
 
     /// What is possible now.

@@ -2,12 +2,13 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bitflags::bitflags;
 use halyard_cell::SpinLock;
 
 use super::directory::Directory;
+use super::file::File;
 use super::procfs::{Folder, Report};
 use crate::counters::{Kind, Live};
 use crate::ipc::fifo::Fifo;
@@ -89,8 +90,24 @@ pub enum Node {
     Socket,
     /// A directory whose names are made up when asked for (procfs).
     Folder(Box<dyn Folder>),
-    /// A file whose contents are made up when it is opened (procfs).
+    /// A file or link whose contents are made up when it is opened (procfs).
     Report(Box<dyn Report>),
+    /// What a descriptor without a name refers to, found by /proc/PID/fd.
+    Anonymous(Arc<dyn File>),
+}
+
+impl Node {
+    /// A made-up directory.
+    #[must_use]
+    pub fn folder(folder: impl Folder + 'static) -> Node {
+        Node::Folder(Box::new(folder))
+    }
+
+    /// A made-up file or link.
+    #[must_use]
+    pub fn report(report: impl Report + 'static) -> Node {
+        Node::Report(Box::new(report))
+    }
 }
 
 /// What changes over an inode's life, but for its contents.
@@ -133,6 +150,24 @@ impl Metadata {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSystemId(pub u32);
 
+impl FileSystemId {
+    /// The first root.
+    pub const ROOT: FileSystemId = FileSystemId(0);
+    /// Every /dev.
+    pub const DEVICES: FileSystemId = FileSystemId(1);
+    /// Every /proc.
+    pub const PROCESSES: FileSystemId = FileSystemId(2);
+    /// What has no name.
+    pub const ANONYMOUS: FileSystemId = FileSystemId(3);
+
+    /// One that no other file system has.
+    #[must_use]
+    pub fn next() -> FileSystemId {
+        static NEXT: AtomicU32 = AtomicU32::new(4);
+        FileSystemId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// What a name leads to.
 pub struct Inode {
     /// Its number, unique in the kernel.
@@ -145,13 +180,34 @@ pub struct Inode {
     _live: Live,
 }
 
+/// The type bits of what has no name: a pipe's are a FIFO's, everything else has none.
+#[must_use]
+pub fn anonymous_type(file: &dyn File) -> u32 {
+    if file.pipe().is_some() { S_IFIFO } else { 0 }
+}
+
 impl Inode {
     /// A fresh inode.
     #[must_use]
     pub fn new(file_system: FileSystemId, node: Node, metadata: Metadata) -> Inode {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        Inode::with_number(
+            file_system,
+            NEXT.fetch_add(1, Ordering::Relaxed),
+            node,
+            metadata,
+        )
+    }
+
+    /// An inode whose number is made of its path.
+    pub(super) fn with_number(
+        file_system: FileSystemId,
+        number: u64,
+        node: Node,
+        metadata: Metadata,
+    ) -> Inode {
         Inode {
-            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            number,
             file_system,
             node,
             metadata: SpinLock::new(metadata),
@@ -172,10 +228,12 @@ impl Inode {
 
     /// Its type as `st_mode` has it.
     #[must_use]
-    pub const fn type_bits(&self) -> u32 {
-        match self.node {
+    pub fn type_bits(&self) -> u32 {
+        match &self.node {
             Node::Directory(_) | Node::Folder(_) => S_IFDIR,
+            Node::Report(report) if report.is_link() => S_IFLNK,
             Node::Regular(_) | Node::Report(_) => S_IFREG,
+            Node::Anonymous(file) => anonymous_type(&**file),
             Node::Symlink(_) => S_IFLNK,
             Node::Device(_) => S_IFCHR,
             Node::Fifo(_) => S_IFIFO,

@@ -1,6 +1,7 @@
 //! Files: descriptors, open files, and the file systems behind them.
 
 pub mod descriptors;
+pub mod devfs;
 pub mod devices;
 pub mod directory;
 pub mod file;

@@ -1,90 +1,205 @@
-//! What every system has mounted: devices at /dev. The tree is built once at boot.
+//! What is mounted where (mount(2)), and the types of file systems that can be. The list of mounts has lock level 1.
 
-use alloc::string::String;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use super::devices::DEVICES;
-use super::directory::Directory;
+use super::directory::{Above, Directory};
 use super::inode::{FileSystemId, Inode, Metadata, Node};
-use super::namespace::Maker;
+use super::namespace::{Maker, Namespace};
 use super::path::{Last, Walker};
+use super::{devfs, path, procfs};
 use crate::kernel::Kernel;
 use crate::process::credentials::Credentials;
 use crate::{Errno, Result};
 
-/// Mounts the file systems that every system has, making the directories where the initramfs has none.
-pub fn mount_standard(kernel: &'static Kernel) -> Result<()> {
-    let now = kernel.wall_clock();
-    mount_at(kernel, "/dev", device_tree(now)?, "devtmpfs")
+/// The most mounts at once (as /proc/sys/fs/mount-max, but smaller).
+const MOUNTS_MAX: usize = 1024;
+
+/// A file system that is mounted.
+pub struct Mount {
+    /// The directory that it covers.
+    pub covered: Arc<Inode>,
+    /// Its root.
+    pub root: Arc<Inode>,
+    /// The path at which it was mounted.
+    pub path: Vec<u8>,
+    /// Its type.
+    pub kind: Kind,
 }
 
-/// Mounts `root` at `path`, an absolute path one level deep.
-fn mount_at(
-    kernel: &'static Kernel,
-    path: &str,
-    root: Arc<Inode>,
-    kind: &'static str,
-) -> Result<()> {
-    let who = Credentials::root();
-    let walker = Walker {
-        who: &who,
-        root: Arc::clone(kernel.names.root()),
-        start: Arc::clone(kernel.names.root()),
-    };
-    let found = walker.walk(path.as_bytes().to_vec(), Last::Follow)?;
-    let covered = match &found.inode {
-        Some(inode) => Arc::clone(inode),
-        None => {
-            let maker = Maker {
-                who: &who,
-                permissions: 0o755,
-                now: kernel.wall_clock(),
-            };
-            kernel.names.make_directory(&found, maker)?
+/// A type of file systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Files in memory. `tmpfs` is the same: neither is ever written out.
+    Ram,
+    /// The devices.
+    Devices,
+    /// What the kernel says about itself and its processes.
+    Processes,
+}
+
+/// The names by which mount(2) knows the types.
+pub const NAMES: [(&str, Kind); 5] = [
+    ("ramfs", Kind::Ram),
+    ("tmpfs", Kind::Ram),
+    ("devtmpfs", Kind::Devices),
+    ("devfs", Kind::Devices),
+    ("proc", Kind::Processes),
+];
+
+impl Kind {
+    /// The type of that name. ENODEV.
+    pub fn from_name(name: &[u8]) -> Result<Kind> {
+        NAMES
+            .iter()
+            .find(|(known, _)| known.as_bytes() == name)
+            .map(|(_, kind)| *kind)
+            .ok_or(Errno::ENODEV)
+    }
+
+    /// Its name in /proc/mounts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Ram => "tmpfs",
+            Kind::Devices => "devtmpfs",
+            Kind::Processes => "proc",
         }
-    };
-    kernel.names.mount(&covered, root, String::from(path), kind)
-}
-
-/// A directory with the devices, and shm for POSIX shared memory.
-fn device_tree(now: u64) -> Result<Arc<Inode>> {
-    let id = FileSystemId(1);
-    let root = directory(id, Weak::new(), 0o755, now);
-    for (name, number, permissions) in DEVICES {
-        let device = Inode::new(
-            id,
-            Node::Device(number),
-            Metadata::new(permissions, 0, 0, now),
-        );
-        names(&root)?.insert(name.as_bytes(), Arc::new(device))?;
     }
-    let shared = directory(id, Arc::downgrade(&root), 0o1777, now);
-    names(&root)?.insert(b"shm", shared)?;
-    for (name, target) in [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-    ] {
-        let link = Node::Symlink(target.as_bytes().into());
-        names(&root)?.insert(
-            name.as_bytes(),
-            Arc::new(Inode::new(id, link, Metadata::new(0o777, 0, 0, now))),
-        )?;
+
+    /// Makes the root of a file system of this type; of devices and processes there is but one in each.
+    #[must_use]
+    pub fn make_root(self, kernel: &'static Kernel) -> Arc<Inode> {
+        match self {
+            Kind::Ram => {
+                let metadata = Metadata {
+                    links: 2,
+                    ..Metadata::new(0o1777, 0, 0, kernel.wall_clock())
+                };
+                Arc::new(Inode::new(
+                    FileSystemId::next(),
+                    Node::Directory(Directory::root()),
+                    metadata,
+                ))
+            }
+            Kind::Devices => devfs::root(kernel.wall_clock()),
+            Kind::Processes => procfs::build::root(kernel),
+        }
     }
-    Ok(root)
 }
 
-fn directory(id: FileSystemId, parent: Weak<Inode>, permissions: u32, now: u64) -> Arc<Inode> {
-    let inode = Inode::new(
-        id,
-        Node::Directory(Directory::new(parent)),
-        Metadata::new(permissions, 0, 0, now),
-    );
-    inode.update(|it| it.links = 2);
-    Arc::new(inode)
+/// Mounts what every system has, devices and processes, making the directories where the initramfs has none.
+pub fn mount_standard(kernel: &'static Kernel) -> Result<()> {
+    for (path, kind) in [("/dev", Kind::Devices), ("/proc", Kind::Processes)] {
+        let who = Credentials::root();
+        let top = || Arc::clone(kernel.names.root());
+        let walker = Walker {
+            who: &who,
+            root: top(),
+            start: top(),
+        };
+        let found = walker.walk(path.as_bytes().to_vec(), Last::Follow)?;
+        let covered = match &found.inode {
+            Some(inode) => Arc::clone(inode),
+            None => {
+                let maker = Maker {
+                    who: &who,
+                    permissions: 0o755,
+                    now: kernel.wall_clock(),
+                };
+                kernel.names.make_directory(&found, maker)?
+            }
+        };
+        kernel.names.mount_new(kernel, &covered, kind)?;
+    }
+    Ok(())
 }
 
-fn names(inode: &Inode) -> Result<&Directory> {
-    inode.directory().map_err(|_| Errno::ENOTDIR)
+impl Namespace {
+    /// Mounts the file system with root `root` on the directory `covered`. ENOTDIR, EBUSY, ENOENT (removed), ENOSPC.
+    pub fn mount(&self, covered: &Arc<Inode>, root: Arc<Inode>, kind: Kind) -> Result<()> {
+        let path = path::path_of(covered, self.root())?;
+        let mut mounts = self.mounts.lock();
+        if mounts.len() >= MOUNTS_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        mounts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let Node::Directory(directory) = &covered.node else {
+            return Err(if covered.is_directory() {
+                Errno::EBUSY
+            } else {
+                Errno::ENOTDIR
+            });
+        };
+        directory.mount(&root)?;
+        root.set_covered(Some(covered));
+        mounts.push(Mount {
+            covered: Arc::clone(covered),
+            root,
+            path,
+            kind,
+        });
+        Ok(())
+    }
+
+    /// Takes away the file system with root `root`. EINVAL: there is none. EBUSY, unless `detach`: something is mounted in
+    /// it, or its root is open or somebody's current directory. Files open deeper in it stay usable either way.
+    pub fn unmount(&self, root: &Arc<Inode>, detach: bool) -> Result<()> {
+        /// The list's, the covered directory's, and the caller's.
+        const KNOWN_HOLDERS: usize = 3;
+        let mut mounts = self.mounts.lock();
+        let at = mounts
+            .iter()
+            .rposition(|mount| Arc::ptr_eq(&mount.root, root))
+            .ok_or(Errno::EINVAL)?;
+        let within = |mount: &Mount| is_within(&mount.covered, root);
+        if !detach && (mounts.iter().any(within) || Arc::strong_count(root) > KNOWN_HOLDERS) {
+            return Err(Errno::EBUSY);
+        }
+        let mount = mounts.remove(at);
+        drop(mounts);
+        let taken = mount.covered.directory()?.unmount();
+        root.set_covered(None);
+        drop((taken, mount));
+        Ok(())
+    }
+
+    /// Does `visit` for each mount in the order in which they were made, with the list's lock held.
+    pub fn for_each_mount(&self, mut visit: impl FnMut(&Mount)) {
+        self.mounts.lock().iter().for_each(&mut visit);
+    }
+
+    /// Mounts a fresh file system of type `kind` on the directory `covered`.
+    pub fn mount_new(
+        &self,
+        kernel: &'static Kernel,
+        covered: &Arc<Inode>,
+        kind: Kind,
+    ) -> Result<()> {
+        self.mount(covered, kind.make_root(kernel), kind)
+    }
+}
+
+/// Whether `inode` is in the file system with root `root`.
+fn is_within(inode: &Arc<Inode>, root: &Arc<Inode>) -> bool {
+    let mut here = Arc::clone(inode);
+    loop {
+        if Arc::ptr_eq(&here, root) {
+            return true;
+        }
+        match here.above() {
+            Above::Parent(above) => here = above,
+            Above::Covered(_) | Above::Top => return false,
+        }
+    }
+}
+
+impl Inode {
+    fn set_covered(&self, covered: Option<&Arc<Inode>>) {
+        match &self.node {
+            Node::Directory(directory) => directory.set_covered(covered),
+            Node::Folder(folder) => folder.set_covered(covered),
+            _ => {}
+        }
+    }
 }

@@ -1,15 +1,15 @@
 //! Changes of names: create, link, unlink, rename. One lock (level 1) orders all of them, so that a rename across
-//! directories is seen whole; lookups take only the lock of the directory they look in.
+//! directories is seen whole, and what a name leads to is looked up again under it; lookups of paths take only the lock of
+//! the directory they look in.
 
-use alloc::string::String;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use halyard_cell::SpinLock;
 
 use super::directory::Directory;
 use super::inode::{FileSystemId, Inode, Metadata, Node, Want};
-use super::path::Found;
+use super::path::{Ending, Found};
 use crate::process::credentials::Credentials;
 use crate::{Errno, Result};
 
@@ -18,23 +18,12 @@ const S_ISVTX: u32 = 0o1000;
 /// The set-group-id bit: what is made in such a directory gets its group.
 const S_ISGID: u32 = 0o2000;
 
-/// What is mounted where.
-pub struct Mount {
-    /// The directory that it covers.
-    pub covered: Arc<Inode>,
-    /// Its root.
-    pub root: Arc<Inode>,
-    /// Where, as the caller said.
-    pub path: String,
-    /// Its type: ramfs, devfs, proc.
-    pub kind: &'static str,
-}
-
 /// All names.
 pub struct Namespace {
     root: Arc<Inode>,
     changing: SpinLock<()>,
-    mounts: SpinLock<Vec<Mount>>,
+    /// What is mounted, in the order in which it was. See `mount`.
+    pub(super) mounts: SpinLock<Vec<super::mount::Mount>>,
 }
 
 /// What renameat2's flags ask for.
@@ -63,11 +52,14 @@ impl Namespace {
     /// A namespace with an empty root directory.
     #[must_use]
     pub fn new(now: u64) -> Namespace {
-        let node = Node::Directory(Directory::new(Weak::new()));
+        let metadata = Metadata {
+            links: 2,
+            ..Metadata::new(0o755, 0, 0, now)
+        };
         let root = Arc::new(Inode::new(
-            FileSystemId(0),
-            node,
-            Metadata::new(0o755, 0, 0, now),
+            FileSystemId::ROOT,
+            Node::Directory(Directory::root()),
+            metadata,
         ));
         Namespace {
             root,
@@ -82,25 +74,23 @@ impl Namespace {
         &self.root
     }
 
-    /// Makes an inode of `node` under the name that was looked for. EEXIST; ENOENT: its directory is gone.
+    /// Makes an inode of `node` under the name that was looked for. EEXIST, EACCES; ENOENT: its directory is gone, or the
+    /// name has a slash behind it and this is no directory.
     pub fn create(&self, at: &Found, node: Node, maker: Maker<'_>) -> Result<Arc<Inode>> {
-        if at.inode.is_some() || at.name.is_empty() {
-            return Err(Errno::EEXIST);
-        }
-        let directory = at.directory.directory()?;
-        at.directory.check(maker.who, Want::WRITE | Want::EXECUTE)?;
+        let directory = new_name(at, matches!(node, Node::Directory(_)), maker.who)?;
+        let name = at.name().ok_or(Errno::EEXIST)?;
         let above = at.directory.metadata();
         let inherits = above.permissions & S_ISGID != 0;
         let gid = if inherits { above.gid } else { maker.who.fsgid };
         let mut metadata = Metadata::new(maker.permissions, maker.who.fsuid, gid, maker.now);
-        if inherits && matches!(node, Node::Directory(_)) {
-            metadata.permissions |= S_ISGID;
+        if matches!(node, Node::Directory(_)) {
+            metadata.links = 2;
+            metadata.permissions |= if inherits { S_ISGID } else { 0 };
         }
         let inode = Arc::new(Inode::new(at.directory.file_system, node, metadata));
         let changing = self.changing.lock();
-        directory.insert(&at.name, Arc::clone(&inode))?;
+        directory.insert(name, Arc::clone(&inode))?;
         if inode.is_directory() {
-            inode.update(|it| it.links = 2);
             at.directory.update(|it| it.links += 1);
         }
         touch(&at.directory, maker.now);
@@ -110,18 +100,13 @@ impl Namespace {
 
     /// Makes a directory (mkdir(2)).
     pub fn make_directory(&self, at: &Found, maker: Maker<'_>) -> Result<Arc<Inode>> {
-        let node = Node::Directory(Directory::new(Arc::downgrade(&at.directory)));
-        self.create(at, node, maker)
+        self.create(at, Node::Directory(Directory::new(&at.directory)), maker)
     }
 
     /// Makes a symbolic link (symlink(2)). ENOENT: the text is empty.
     pub fn make_link(&self, at: &Found, text: Vec<u8>, maker: Maker<'_>) -> Result<Arc<Inode>> {
-        if text.is_empty() || at.directory_wanted {
-            return Err(if at.inode.is_some() {
-                Errno::EEXIST
-            } else {
-                Errno::ENOENT
-            });
+        if text.is_empty() {
+            return Err(Errno::ENOENT);
         }
         self.create(
             at,
@@ -133,74 +118,67 @@ impl Namespace {
         )
     }
 
-    /// Gives `inode` one more name (link(2)). EPERM: a directory. EXDEV, EEXIST, EMLINK.
+    /// Gives `inode` one more name (link(2)). EPERM: a directory. EXDEV, EEXIST, EACCES; ENOENT: it has lost its last name.
     pub fn link(&self, inode: &Arc<Inode>, at: &Found, who: &Credentials, now: u64) -> Result<()> {
-        if at.inode.is_some() || at.name.is_empty() {
-            return Err(Errno::EEXIST);
+        if inode.file_system != at.directory.file_system {
+            return Err(if at.inode.is_some() {
+                Errno::EEXIST
+            } else {
+                Errno::EXDEV
+            });
         }
-        if at.directory_wanted {
-            return Err(Errno::ENOENT);
-        }
+        let directory = new_name(at, false, who)?;
+        let name = at.name().ok_or(Errno::EEXIST)?;
         if inode.is_directory() {
             return Err(Errno::EPERM);
         }
-        if inode.file_system != at.directory.file_system {
-            return Err(Errno::EXDEV);
-        }
-        let directory = at.directory.directory()?;
-        at.directory.check(who, Want::WRITE | Want::EXECUTE)?;
         let changing = self.changing.lock();
         if inode.metadata().links == 0 {
             return Err(Errno::ENOENT);
         }
-        directory.insert(&at.name, Arc::clone(inode))?;
+        directory.insert(name, Arc::clone(inode))?;
         inode.update(|it| (it.links, it.changed) = (it.links.saturating_add(1), now));
         touch(&at.directory, now);
         drop(changing);
         Ok(())
     }
 
-    /// Removes a name (unlink(2); rmdir(2) with `directory`). EISDIR, ENOTDIR, ENOTEMPTY, EBUSY, EPERM, EACCES.
-    pub fn unlink(&self, at: &Found, directory: bool, who: &Credentials, now: u64) -> Result<()> {
-        let inode = at.inode.as_ref().ok_or(Errno::ENOENT)?;
-        if at.name.is_empty() {
-            return Err(if directory {
-                Errno::EBUSY
-            } else {
-                Errno::EISDIR
-            });
+    /// Removes a name (unlink(2); rmdir(2) if `of_directory`). EISDIR, ENOTDIR, ENOTEMPTY, EBUSY, EINVAL, EPERM, EACCES.
+    pub fn unlink(
+        &self,
+        at: &Found,
+        of_directory: bool,
+        who: &Credentials,
+        now: u64,
+    ) -> Result<()> {
+        let name = at.name().ok_or(match at.ending {
+            _ if !of_directory => Errno::EISDIR,
+            Ending::Dot => Errno::EINVAL,
+            Ending::DotDot => Errno::ENOTEMPTY,
+            _ => Errno::EBUSY,
+        })?;
+        if at.inode.is_none() {
+            return Err(Errno::ENOENT);
         }
         let names = at.directory.directory()?;
-        check_removal(&at.directory, inode, who)?;
-        match (inode.is_directory(), directory) {
+        let changing = self.changing.lock();
+        let inode = names.lookup(name).ok_or(Errno::ENOENT)?;
+        check_removal(&at.directory, &inode, who)?;
+        match (inode.is_directory(), of_directory) {
             (true, false) => return Err(Errno::EISDIR),
             (false, true) => return Err(Errno::ENOTDIR),
-            (false, false) if at.directory_wanted => return Err(Errno::ENOTDIR),
-            _ => {}
+            (false, false) if at.ending == Ending::NameSlash => return Err(Errno::ENOTDIR),
+            (true, true) => inode.directory()?.retire()?,
+            (false, false) => {}
         }
-        let changing = self.changing.lock();
-        if !names
-            .lookup(&at.name)
-            .is_some_and(|there| Arc::ptr_eq(&there, inode))
-        {
-            // What is mounted there was found, or the name has changed hands meanwhile.
-            return Err(if inode.is_directory() {
-                Errno::EBUSY
-            } else {
-                Errno::ENOENT
-            });
-        }
-        if directory {
-            inode.directory()?.retire()?;
-        }
-        let removed = names.remove(&at.name);
-        forget_name(&at.directory, inode, now);
+        let removed = names.remove(name);
+        forget_name(&at.directory, &inode, now);
         drop(changing);
         drop(removed);
         Ok(())
     }
 
-    /// Renames (renameat2(2)). EXDEV, EINVAL (into itself), EEXIST, ENOTEMPTY, EISDIR, ENOTDIR, EBUSY.
+    /// Renames (renameat2(2)). EXDEV, EINVAL (into itself), EEXIST, ENOTEMPTY, EISDIR, ENOTDIR, EBUSY, EPERM, EACCES.
     pub fn rename(
         &self,
         from: &Found,
@@ -209,87 +187,74 @@ impl Namespace {
         who: &Credentials,
         now: u64,
     ) -> Result<()> {
-        let inode = from.inode.as_ref().ok_or(Errno::ENOENT)?;
-        if from.name.is_empty() || to.name.is_empty() {
-            return Err(Errno::EBUSY);
-        }
         if from.directory.file_system != to.directory.file_system {
             return Err(Errno::EXDEV);
         }
-        if !inode.is_directory() && (from.directory_wanted || to.directory_wanted) {
-            return Err(Errno::ENOTDIR);
-        }
-        check_removal(&from.directory, inode, who)?;
-        to.directory.check(who, Want::WRITE | Want::EXECUTE)?;
-        let changing = self.changing.lock();
-        check_unmoved(from)?;
-        check_unmoved(to)?;
-        check_no_loop(inode, &to.directory)?;
-        let outcome = match (&to.inode, kind) {
-            (Some(_), RenameKind::Keep) => Err(Errno::EEXIST),
-            (None, RenameKind::Exchange) => Err(Errno::ENOENT),
-            (Some(target), _) if Arc::ptr_eq(target, inode) => Ok(None),
-            (Some(target), RenameKind::Exchange) => {
-                exchange(from, inode, to, target).map(|()| None)
-            }
-            (Some(target), RenameKind::Replace) => {
-                check_removal(&to.directory, target, who)?;
-                replace(from, inode, to, target, now)
-            }
-            (None, _) => move_name(from, inode, to).map(|()| None),
+        let no_target = if kind == RenameKind::Keep {
+            Errno::EEXIST
+        } else {
+            Errno::EBUSY
         };
-        let removed = outcome?;
-        touch(&from.directory, now);
-        touch(&to.directory, now);
-        inode.update(|it| it.changed = now);
-        drop(changing);
-        drop(removed);
-        Ok(())
-    }
-
-    /// Mounts the file system with root `root` on the directory `covered`. ENOTDIR, EBUSY.
-    pub fn mount(
-        &self,
-        covered: &Arc<Inode>,
-        root: Arc<Inode>,
-        path: String,
-        kind: &'static str,
-    ) -> Result<()> {
-        covered.directory()?.set_mounted(Some(Arc::clone(&root)))?;
-        let parent = covered
-            .directory()?
-            .parent()
-            .map_or_else(Weak::new, |parent| Arc::downgrade(&parent));
-        match &root.node {
-            Node::Directory(directory) => directory.set_parent(parent),
-            Node::Folder(folder) => folder.set_parent(parent),
-            _ => return Err(Errno::ENOTDIR),
+        let from = Place::new(from).ok_or(Errno::EBUSY)??;
+        let to = Place::new(to).ok_or(no_target)??;
+        let changing = self.changing.lock();
+        let moved = from.names.lookup(from.name).ok_or(Errno::ENOENT)?;
+        let target = to.names.lookup(to.name);
+        check_rename(&from, &moved, &to, target.as_ref(), kind)?;
+        if target
+            .as_ref()
+            .is_some_and(|target| Arc::ptr_eq(target, &moved))
+        {
+            return Ok(());
         }
-        self.mounts.lock().push(Mount {
-            covered: Arc::clone(covered),
-            root,
-            path,
-            kind,
-        });
+        check_rename_rights(&from, &moved, &to, target.as_ref(), kind, who)?;
+        match &target {
+            Some(target) if kind == RenameKind::Exchange => exchange(&from, &moved, &to, target),
+            Some(target) => replace(&from, &moved, &to, target, now)?,
+            None => move_name(&from, &moved, &to)?,
+        }
+        touch(from.directory, now);
+        touch(to.directory, now);
+        moved.update(|it| it.changed = now);
+        drop(changing);
+        drop(target);
         Ok(())
     }
+}
 
-    /// Takes away what has the root `root`. EINVAL: nothing has.
-    pub fn unmount(&self, root: &Arc<Inode>) -> Result<()> {
-        let mut mounts = self.mounts.lock();
-        let at = mounts
-            .iter()
-            .rposition(|mount| Arc::ptr_eq(&mount.root, root))
-            .ok_or(Errno::EINVAL)?;
-        let mount = mounts.remove(at);
-        drop(mounts);
-        mount.covered.directory()?.set_mounted(None)
-    }
+/// One end of a rename.
+struct Place<'a> {
+    directory: &'a Arc<Inode>,
+    names: &'a Directory,
+    name: &'a [u8],
+    slash: bool,
+}
 
-    /// Does `visit` for each mount in the order in which they were made.
-    pub fn for_each_mount(&self, mut visit: impl FnMut(&Mount)) {
-        self.mounts.lock().iter().for_each(&mut visit);
+impl<'a> Place<'a> {
+    /// None: the path does not end in a name.
+    fn new(found: &'a Found) -> Option<Result<Place<'a>>> {
+        let (directory, name) = (&found.directory, found.name()?);
+        let slash = found.ending == Ending::NameSlash;
+        Some(directory.directory().map(|names| Place {
+            directory,
+            names,
+            name,
+            slash,
+        }))
     }
+}
+
+/// Where a new name is to be put. EEXIST, ENOENT, EACCES.
+fn new_name<'a>(at: &'a Found, of_directory: bool, who: &Credentials) -> Result<&'a Directory> {
+    if at.inode.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    if at.ending == Ending::NameSlash && !of_directory {
+        return Err(Errno::ENOENT);
+    }
+    let directory = at.directory.directory()?;
+    at.directory.check(who, Want::WRITE | Want::EXECUTE)?;
+    Ok(directory)
 }
 
 fn touch(directory: &Inode, now: u64) {
@@ -315,45 +280,109 @@ fn forget_name(directory: &Inode, inode: &Inode, now: u64) {
     touch(directory, now);
 }
 
-/// ENOENT or EBUSY if the name no longer leads where it was found to.
-fn check_unmoved(found: &Found) -> Result<()> {
-    let there = found.directory.directory()?.lookup(&found.name);
-    match (&there, &found.inode) {
-        (None, None) => Ok(()),
-        (Some(there), Some(inode)) if Arc::ptr_eq(there, inode) => Ok(()),
-        (Some(_), Some(inode)) if inode.is_directory() => Err(Errno::EBUSY),
-        _ => Err(Errno::ENOENT),
-    }
-}
-
-/// EINVAL if `directory` is `inode` or below it.
-fn check_no_loop(inode: &Arc<Inode>, directory: &Arc<Inode>) -> Result<()> {
-    let mut here = Some(Arc::clone(directory));
-    while let Some(above) = here {
-        if Arc::ptr_eq(&above, inode) {
-            return Err(Errno::EINVAL);
+/// What a rename needs of the tree, whoever asks. In Linux's order of errors.
+fn check_rename(
+    from: &Place<'_>,
+    moved: &Arc<Inode>,
+    to: &Place<'_>,
+    target: Option<&Arc<Inode>>,
+    kind: RenameKind,
+) -> Result<()> {
+    let exchange = kind == RenameKind::Exchange;
+    match target {
+        Some(_) if kind == RenameKind::Keep => return Err(Errno::EEXIST),
+        None if exchange => return Err(Errno::ENOENT),
+        Some(target) if exchange && to.slash && !target.is_directory() => {
+            return Err(Errno::ENOTDIR);
         }
-        here = above.directory().ok().and_then(Directory::parent);
+        _ => {}
+    }
+    if !moved.is_directory() && (from.slash || (to.slash && !exchange)) {
+        return Err(Errno::ENOTDIR);
+    }
+    if is_in(to.directory, moved) {
+        return Err(Errno::EINVAL);
+    }
+    if target.is_some_and(|target| is_in(from.directory, target)) {
+        return Err(if exchange {
+            Errno::EINVAL
+        } else {
+            Errno::ENOTEMPTY
+        });
     }
     Ok(())
 }
 
-/// Moves the name of `inode`; a directory's parent follows.
-fn move_name(from: &Found, inode: &Arc<Inode>, to: &Found) -> Result<()> {
-    to.directory
-        .directory()?
-        .insert(&to.name, Arc::clone(inode))?;
-    let old = from.directory.directory()?.remove(&from.name);
+/// What a rename needs of the caller's rights, and that the kinds of `moved` and `target` go together.
+fn check_rename_rights(
+    from: &Place<'_>,
+    moved: &Arc<Inode>,
+    to: &Place<'_>,
+    target: Option<&Arc<Inode>>,
+    kind: RenameKind,
+    who: &Credentials,
+) -> Result<()> {
+    let elsewhere = !Arc::ptr_eq(from.directory, to.directory);
+    check_removal(from.directory, moved, who)?;
+    let Some(target) = target else {
+        to.directory.check(who, Want::WRITE | Want::EXECUTE)?;
+        return check_move(moved, elsewhere, who);
+    };
+    check_removal(to.directory, target, who)?;
+    let exchange = kind == RenameKind::Exchange;
+    match (moved.is_directory(), target.is_directory()) {
+        (true, false) if !exchange => return Err(Errno::ENOTDIR),
+        (false, true) if !exchange => return Err(Errno::EISDIR),
+        _ => {}
+    }
+    check_move(moved, elsewhere, who)?;
+    check_move(target, elsewhere && exchange, who)
+}
+
+/// A directory that comes to lie elsewhere is written to (its `..` changes). EBUSY: something is mounted on it.
+fn check_move(inode: &Inode, elsewhere: bool, who: &Credentials) -> Result<()> {
+    let Node::Directory(directory) = &inode.node else {
+        return Ok(());
+    };
+    if elsewhere {
+        inode.check(who, Want::WRITE)?;
+    }
+    if directory.mounted().is_some() {
+        Err(Errno::EBUSY)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether `directory` is `inode` or below it.
+fn is_in(directory: &Arc<Inode>, inode: &Arc<Inode>) -> bool {
+    if !inode.is_directory() {
+        return false;
+    }
+    let mut here = Some(Arc::clone(directory));
+    while let Some(above) = here {
+        if Arc::ptr_eq(&above, inode) {
+            return true;
+        }
+        here = above.parent();
+    }
+    false
+}
+
+/// Moves the name of `inode`; a directory's parent follows. ENOENT: the new directory has been removed.
+fn move_name(from: &Place<'_>, inode: &Arc<Inode>, to: &Place<'_>) -> Result<()> {
+    to.names.insert(to.name, Arc::clone(inode))?;
+    let old = from.names.remove(from.name);
     adopt(from, inode, to);
     drop(old);
     Ok(())
 }
 
-fn adopt(from: &Found, inode: &Arc<Inode>, to: &Found) {
+fn adopt(from: &Place<'_>, inode: &Arc<Inode>, to: &Place<'_>) {
     if let Node::Directory(directory) = &inode.node
-        && !Arc::ptr_eq(&from.directory, &to.directory)
+        && !Arc::ptr_eq(from.directory, to.directory)
     {
-        directory.set_parent(Arc::downgrade(&to.directory));
+        directory.set_parent(to.directory);
         from.directory
             .update(|it| it.links = it.links.saturating_sub(1));
         to.directory
@@ -361,41 +390,30 @@ fn adopt(from: &Found, inode: &Arc<Inode>, to: &Found) {
     }
 }
 
-/// Puts `inode` in the place of `target`, which loses the name. What it returns is dropped with no lock held.
+/// Puts `inode` in the place of `target`, which loses the name; the caller holds it still. ENOTEMPTY.
 fn replace(
-    from: &Found,
+    from: &Place<'_>,
     inode: &Arc<Inode>,
-    to: &Found,
+    to: &Place<'_>,
     target: &Arc<Inode>,
     now: u64,
-) -> Result<Option<Arc<Inode>>> {
-    match (inode.is_directory(), target.is_directory()) {
-        (true, false) => return Err(Errno::ENOTDIR),
-        (false, true) => return Err(Errno::EISDIR),
-        (true, true) => target.directory()?.retire()?,
-        (false, false) => {}
+) -> Result<()> {
+    if target.is_directory() {
+        target.directory()?.retire()?;
     }
-    let removed = to
-        .directory
-        .directory()?
-        .replace(&to.name, Arc::clone(inode));
-    let old = from.directory.directory()?.remove(&from.name);
-    forget_name(&to.directory, target, now);
+    let replaced = to.names.replace(to.name, Arc::clone(inode));
+    let old = from.names.remove(from.name);
+    forget_name(to.directory, target, now);
     adopt(from, inode, to);
-    drop(old);
-    Ok(removed)
+    drop((replaced, old));
+    Ok(())
 }
 
-/// Exchanges two names. Neither may come to lie below itself.
-fn exchange(from: &Found, inode: &Arc<Inode>, to: &Found, target: &Arc<Inode>) -> Result<()> {
-    check_no_loop(target, &from.directory)?;
-    to.directory
-        .directory()?
-        .replace(&to.name, Arc::clone(inode));
-    from.directory
-        .directory()?
-        .replace(&from.name, Arc::clone(target));
+/// Exchanges two names.
+fn exchange(from: &Place<'_>, inode: &Arc<Inode>, to: &Place<'_>, target: &Arc<Inode>) {
+    let first = to.names.replace(to.name, Arc::clone(inode));
+    let second = from.names.replace(from.name, Arc::clone(target));
     adopt(from, inode, to);
     adopt(to, target, from);
-    Ok(())
+    drop((first, second));
 }

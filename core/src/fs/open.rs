@@ -8,19 +8,22 @@ use super::file::File;
 use super::inode::{Inode, Node, Want};
 use super::namespace::Maker;
 use super::open_file::{OpenFile, OpenFlags};
-use super::path::{Found, Last, Walker};
+use super::path::{Ending, Found, Last, Walker};
 use super::procfs::ReportFile;
 use super::regular::{DirectoryFile, PathFile, RegularFile};
 use crate::kernel::Kernel;
 use crate::mm::MemoryObject;
+use crate::time::WallClock;
 use crate::{Errno, Result};
 
 const O_CREAT: u32 = 0o100;
 const O_EXCL: u32 = 0o200;
+const O_NOCTTY: u32 = 0o400;
 const O_TRUNC: u32 = 0o1000;
 const O_DIRECTORY: u32 = 0o40_000;
 const O_NOFOLLOW: u32 = 0o100_000;
-const O_TMPFILE: u32 = 0o20_000_000;
+/// The bit of O_TMPFILE that is not O_DIRECTORY.
+const O_TMPFILE_BIT: u32 = 0o20_000_000;
 
 /// What open is asked for.
 pub struct OpenRequest<'a> {
@@ -42,56 +45,82 @@ pub enum Opened {
     Fifo(Arc<Inode>, OpenFlags),
 }
 
+impl OpenRequest<'_> {
+    fn asks(&self, flag: u32) -> bool {
+        self.flags & flag == flag
+    }
+
+    /// What open(2) refuses without looking. EOPNOTSUPP: O_TMPFILE. EINVAL.
+    fn check(&self) -> Result<()> {
+        if self.flags & O_TMPFILE_BIT != 0 {
+            return Err(if self.asks(O_DIRECTORY) {
+                Errno::EOPNOTSUPP
+            } else {
+                Errno::EINVAL
+            });
+        }
+        if self.asks(O_CREAT | O_DIRECTORY) {
+            Err(Errno::EINVAL)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// ENOTDIR: a directory is asked for. ELOOP: a link that is not to be followed.
+    fn check_kind(&self, inode: &Inode, path_only: bool) -> Result<()> {
+        if self.asks(O_DIRECTORY) && !inode.is_directory() {
+            return Err(Errno::ENOTDIR);
+        }
+        if inode.is_link() && !path_only {
+            Err(Errno::ELOOP)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check_access(&self, inode: &Inode, flags: OpenFlags) -> Result<()> {
+        let mut want = Want::empty();
+        // Access mode 3 gives neither reading nor writing but needs both rights.
+        let both = self.flags & 3 == 3;
+        want.set(Want::READ, flags.readable() || both);
+        want.set(Want::WRITE, flags.writable() || both || self.asks(O_TRUNC));
+        inode.check(self.walker.who, want)
+    }
+}
+
 /// Opens `path`. Errors of open(2).
 pub fn open(kernel: &'static Kernel, request: &OpenRequest<'_>, path: Vec<u8>) -> Result<Opened> {
     let flags = OpenFlags::from_bits_truncate(request.flags);
-    if request.flags & O_TMPFILE != 0 && request.flags & O_DIRECTORY == O_DIRECTORY {
-        return Err(Errno::EOPNOTSUPP);
+    if flags.contains(OpenFlags::PATH) {
+        let last = if request.asks(O_NOFOLLOW) {
+            Last::Keep
+        } else {
+            Last::Follow
+        };
+        let inode = request.walker.find(path, last)?;
+        request.check_kind(&inode, true)?;
+        return OpenFile::new(Arc::new(PathFile::new(inode)), flags & (OpenFlags::PATH))
+            .map(Opened::Now);
     }
-    let keep =
-        request.flags & O_NOFOLLOW != 0 || request.flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL;
+    request.check()?;
+    let keep = request.asks(O_NOFOLLOW) || request.asks(O_CREAT | O_EXCL);
     let found = request
         .walker
         .walk(path, if keep { Last::Keep } else { Last::Follow })?;
-    if flags.contains(OpenFlags::PATH) {
-        let inode = found.existing()?;
-        check_directory(request, &inode)?;
-        return OpenFile::new(Arc::new(PathFile::new(inode)), flags).map(Opened::Now);
-    }
-    let (inode, fresh) = match (&found.inode, request.flags & O_CREAT != 0) {
-        (Some(_), true) if request.flags & O_EXCL != 0 => return Err(Errno::EEXIST),
+    let (inode, fresh) = match (&found.inode, request.asks(O_CREAT)) {
+        (Some(_), true) if request.asks(O_EXCL) => return Err(Errno::EEXIST),
         (None, true) => create(kernel, request, &found)?,
         _ => (found.existing()?, false),
     };
-    check_directory(request, &inode)?;
-    if matches!(inode.node, Node::Symlink(_)) {
-        return Err(Errno::ELOOP);
-    }
-    if inode.is_directory() && (flags.writable() || request.flags & O_CREAT != 0) {
+    request.check_kind(&inode, false)?;
+    if inode.is_directory() && (flags.writable() || request.asks(O_CREAT) || request.asks(O_TRUNC))
+    {
         return Err(Errno::EISDIR);
     }
     if !fresh {
-        check_access(request, &inode, flags)?;
+        request.check_access(&inode, flags)?;
     }
     open_inode(kernel, request, inode, flags)
-}
-
-fn check_directory(request: &OpenRequest<'_>, inode: &Inode) -> Result<()> {
-    if request.flags & O_DIRECTORY != 0 && !inode.is_directory() {
-        Err(Errno::ENOTDIR)
-    } else {
-        Ok(())
-    }
-}
-
-fn check_access(request: &OpenRequest<'_>, inode: &Inode, flags: OpenFlags) -> Result<()> {
-    let mut want = Want::empty();
-    want.set(Want::READ, flags.readable());
-    want.set(
-        Want::WRITE,
-        flags.writable() || request.flags & O_TRUNC != 0,
-    );
-    inode.check(request.walker.who, want)
 }
 
 /// Makes the file that was not there; or takes the one that somebody else made meanwhile.
@@ -100,7 +129,7 @@ fn create(
     request: &OpenRequest<'_>,
     found: &Found,
 ) -> Result<(Arc<Inode>, bool)> {
-    if found.directory_wanted {
+    if found.ending == Ending::NameSlash {
         return Err(Errno::EISDIR);
     }
     let maker = Maker {
@@ -110,13 +139,16 @@ fn create(
     };
     let node = Node::Regular(MemoryObject::new(kernel.memory, 0));
     match kernel.names.create(found, node, maker) {
-        Err(Errno::EEXIST) if request.flags & O_EXCL == 0 => {
-            let there = found
-                .directory
-                .directory()?
-                .lookup(&found.name)
-                .ok_or(Errno::ENOENT)?;
-            Ok((there, false))
+        Err(Errno::EEXIST) if !request.asks(O_EXCL) => {
+            let name = found.name().ok_or(Errno::EISDIR)?;
+            Ok((
+                found
+                    .directory
+                    .directory()?
+                    .lookup(name)
+                    .ok_or(Errno::ENOENT)?,
+                false,
+            ))
         }
         outcome => outcome.map(|inode| (inode, true)),
     }
@@ -128,20 +160,28 @@ fn open_inode(
     inode: Arc<Inode>,
     flags: OpenFlags,
 ) -> Result<Opened> {
+    let clock = WallClock {
+        machine: kernel.machine,
+        clock: &kernel.clock,
+    };
     let file: Arc<dyn File> = match &inode.node {
         Node::Directory(_) | Node::Folder(_) => Arc::new(DirectoryFile::new(Arc::clone(&inode))),
         Node::Regular(memory) => {
-            if request.flags & O_TRUNC != 0 {
-                memory.set_size(0)?;
-                let now = kernel.wall_clock();
-                inode.update(|it| (it.modified, it.changed) = (now, now));
+            let file = RegularFile::new(Arc::clone(&inode), Arc::clone(memory), clock);
+            if request.asks(O_TRUNC) {
+                file.truncate(0)?;
             }
-            Arc::new(RegularFile::new(Arc::clone(&inode), Arc::clone(memory)))
+            Arc::new(file)
         }
         Node::Report(report) => Arc::new(ReportFile::new(report.generate()?, Arc::clone(&inode))),
-        Node::Device(number) => {
-            devices::open(kernel, *number, Arc::clone(&inode), request.session)?
-        }
+        Node::Device(number) => devices::open(
+            kernel,
+            *number,
+            Arc::clone(&inode),
+            request.session,
+            request.asks(O_NOCTTY),
+        )?,
+        Node::Anonymous(file) => Arc::clone(file),
         Node::Fifo(_) => return Ok(Opened::Fifo(inode, flags)),
         Node::Socket | Node::Symlink(_) => return Err(Errno::ENXIO),
     };

@@ -40,18 +40,19 @@ impl OpenFlags {
         .union(OpenFlags::NONBLOCK)
         .union(OpenFlags::DIRECT);
 
-    /// Whether the access mode allows reading.
+    /// Whether the access mode allows reading. Mode 3, which Linux has for ioctls alone, allows neither.
     #[inline]
     #[must_use]
     pub const fn readable(self) -> bool {
-        self.bits() & (0o3 | OpenFlags::PATH.bits()) != 0o1 && !self.contains(OpenFlags::PATH)
+        self.bits() & (0o1 | OpenFlags::PATH.bits()) == 0
     }
 
     /// Whether the access mode allows writing.
     #[inline]
     #[must_use]
     pub const fn writable(self) -> bool {
-        self.bits() & 0o3 != 0 && !self.contains(OpenFlags::PATH)
+        // 1 and 2, but not 0 and 3; O_PATH comes with mode 0.
+        (self.bits() + 1) & 0o2 != 0
     }
 }
 

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use halyard_cell::SpinLock;
 
+use super::directory::Above;
 use super::inode::{Inode, Node, Want};
 use crate::process::credentials::Credentials;
 use crate::{Errno, Result};
@@ -89,30 +90,55 @@ impl FsContext {
 pub enum Last {
     /// It is followed.
     Follow,
-    /// It is what was looked for.
+    /// It is what was looked for, unless slashes follow it.
     Keep,
+    /// It is what was looked for, slashes or not: the name itself is to be made, removed or changed.
+    Name,
+}
+
+/// How a path ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// In a name.
+    Name,
+    /// In a name with slashes behind it: only a directory will do.
+    NameSlash,
+    /// In `.`
+    Dot,
+    /// In `..`
+    DotDot,
+    /// It was nothing but slashes.
+    Root,
 }
 
 /// Where a path led.
 pub struct Found {
     /// The directory that the last name is in.
     pub directory: Arc<Inode>,
-    /// The last name; empty if the path ends in `.` or `..` or is a root.
-    pub name: Vec<u8>,
-    /// What the last name leads to, if it is there.
+    /// What the path leads to, if it is there.
     pub inode: Option<Arc<Inode>>,
-    /// The path ended in a slash: only a directory will do.
-    pub directory_wanted: bool,
+    /// How the path ended.
+    pub ending: Ending,
+    path: Vec<u8>,
+    name: Range<usize>,
 }
 
 impl Found {
     /// What was found. ENOENT; ENOTDIR if the path ended in a slash and this is no directory.
     pub fn existing(self) -> Result<Arc<Inode>> {
         let inode = self.inode.ok_or(Errno::ENOENT)?;
-        if self.directory_wanted && !inode.is_directory() {
+        if self.ending == Ending::NameSlash && !inode.is_directory() {
             return Err(Errno::ENOTDIR);
         }
         Ok(inode)
+    }
+
+    /// The last name; None if the path did not end in one.
+    #[must_use]
+    pub fn name(&self) -> Option<&[u8]> {
+        self.path
+            .get(self.name.clone())
+            .filter(|name| !name.is_empty())
     }
 }
 
@@ -142,54 +168,79 @@ impl Walker<'_> {
             at: 0,
             links: 0,
         };
-        let mut here = if way.absolute() {
-            Arc::clone(&self.root)
+        let mut here = Arc::clone(if way.absolute() {
+            &self.root
         } else {
-            Arc::clone(&self.start)
-        };
+            &self.start
+        });
+        let mut ending = Ending::Root;
         loop {
             let Some(range) = way.next_name()? else {
                 return Ok(Found {
                     inode: Some(Arc::clone(&here)),
                     directory: here,
-                    name: Vec::new(),
-                    directory_wanted: true,
+                    ending,
+                    path: way.path,
+                    name: 0..0,
                 });
             };
             here.check_search(self.who)?;
             match way.text(&range) {
-                b"." => continue,
+                b"." => {
+                    ending = Ending::Dot;
+                    continue;
+                }
                 b".." => {
                     here = self.parent_of(here);
+                    ending = Ending::DotDot;
                     continue;
                 }
                 _ => {}
             }
-            let child = here.child(way.text(&range))?;
+            let mut child = here.child(way.text(&range))?;
             let (is_last, slash) = way.ahead();
-            match child {
-                Some(child) if child.is_link() && (!is_last || slash || last == Last::Follow) => {
-                    let text = child.link_text().ok_or(Errno::ENOENT)?;
-                    if way.detour(&text)? {
-                        here = Arc::clone(&self.root);
+            if let Some(link) = child.as_ref().filter(|child| child.is_link())
+                && (!is_last || last == Last::Follow || (slash && last == Last::Keep))
+            {
+                match self.follow(&mut way, link)? {
+                    Some(target) => child = Some(target),
+                    None => {
+                        if way.absolute() {
+                            here = Arc::clone(&self.root);
+                        }
+                        continue;
                     }
                 }
-                child if is_last => {
-                    let name = copy(way.text(&range))?;
-                    return Ok(Found {
-                        directory: here,
-                        name,
-                        inode: child.map(cross_mounts),
-                        directory_wanted: slash,
-                    });
-                }
-                Some(child) => here = cross_mounts(child),
-                None => return Err(Errno::ENOENT),
             }
-            if !here.is_directory() {
-                return Err(Errno::ENOTDIR);
+            if is_last {
+                let ending = if slash {
+                    Ending::NameSlash
+                } else {
+                    Ending::Name
+                };
+                let inode = child.map(cross_mounts);
+                return Ok(Found {
+                    directory: here,
+                    inode,
+                    ending,
+                    path: way.path,
+                    name: range,
+                });
             }
+            here = cross_mounts(child.ok_or(Errno::ENOENT)?);
         }
+    }
+
+    /// Goes on along the text of `link`; or, where it leads to an inode whatever its text says, returns that.
+    fn follow(&self, way: &mut Way, link: &Inode) -> Result<Option<Arc<Inode>>> {
+        way.count_link()?;
+        if let Node::Report(report) = &link.node
+            && let Some(target) = report.target()
+        {
+            return target.map(Some);
+        }
+        way.detour(&link.link_text()?)?;
+        Ok(None)
     }
 
     /// The directory above; the root is above itself.
@@ -243,31 +294,41 @@ impl Way {
         )
     }
 
-    /// Goes on along a link's text, then what is left. True: the text is absolute. ELOOP, ENAMETOOLONG.
-    fn detour(&mut self, text: &[u8]) -> Result<bool> {
+    /// One more link on the way. ELOOP.
+    fn count_link(&mut self) -> Result<()> {
         self.links += 1;
         if self.links > LINKS_MAX {
-            return Err(Errno::ELOOP);
+            Err(Errno::ELOOP)
+        } else {
+            Ok(())
         }
-        let mut path = Vec::new();
+    }
+
+    /// Goes on along a link's text, then what is left. ENOENT: the text is empty. ENAMETOOLONG.
+    fn detour(&mut self, text: &[u8]) -> Result<()> {
         let rest = self.rest();
-        if text.len() + rest.len() > PATH_MAX {
+        if text.is_empty() {
+            return Err(Errno::ENOENT);
+        }
+        // A text and a rest are each a path at most; what is nested beyond that is refused rather than let grow.
+        if text.len() + rest.len() > 2 * PATH_MAX {
             return Err(Errno::ENAMETOOLONG);
         }
+        let mut path = Vec::new();
         path.try_reserve_exact(text.len() + rest.len())
             .map_err(|_| Errno::ENOMEM)?;
         path.extend_from_slice(text);
         path.extend_from_slice(rest);
         (self.path, self.at) = (path, 0);
-        Ok(self.absolute())
+        Ok(())
     }
 }
 
-fn copy(name: &[u8]) -> Result<Vec<u8>> {
+fn copy(text: &[u8]) -> Result<Vec<u8>> {
     let mut copy = Vec::new();
-    copy.try_reserve_exact(name.len())
+    copy.try_reserve_exact(text.len())
         .map_err(|_| Errno::ENOMEM)?;
-    copy.extend_from_slice(name);
+    copy.extend_from_slice(text);
     Ok(copy)
 }
 
@@ -291,7 +352,9 @@ impl Inode {
         self.check(who, Want::EXECUTE)
     }
 
-    fn is_link(&self) -> bool {
+    /// Whether it is a symbolic link.
+    #[must_use]
+    pub fn is_link(&self) -> bool {
         match &self.node {
             Node::Symlink(_) => true,
             Node::Report(report) => report.is_link(),
@@ -299,31 +362,49 @@ impl Inode {
         }
     }
 
-    /// The text of a symbolic link; None if it is none, or leads nowhere any more.
-    #[must_use]
-    pub fn link_text(&self) -> Option<Vec<u8>> {
+    /// The text of a symbolic link. EINVAL: it is none. ENOENT, ESRCH: it leads nowhere any more. ENOMEM.
+    pub fn link_text(&self) -> Result<Vec<u8>> {
         match &self.node {
-            Node::Symlink(text) => copy(text).ok(),
-            Node::Report(report) if report.is_link() => report.generate().ok(),
-            _ => None,
+            Node::Symlink(text) => copy(text),
+            Node::Report(report) if report.is_link() => report.generate(),
+            _ => Err(Errno::EINVAL),
         }
     }
 
     /// What `name` leads to in this directory. ENOTDIR.
-    fn child(&self, name: &[u8]) -> Result<Option<Arc<Inode>>> {
+    fn child(self: &Arc<Self>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
         match &self.node {
             Node::Directory(directory) => Ok(directory.lookup(name)),
-            Node::Folder(folder) => Ok(folder.lookup(name)),
+            Node::Folder(folder) => folder.lookup(self, name),
             _ => Err(Errno::ENOTDIR),
         }
     }
 
-    /// The directory that this directory is in.
+    pub(super) fn above(&self) -> Above {
+        match &self.node {
+            Node::Directory(directory) => directory.above(),
+            Node::Folder(folder) => folder.above(),
+            _ => Above::Top,
+        }
+    }
+
+    /// The directory that this directory is in; what is mounted is where it is mounted. None at the top.
     #[must_use]
     pub fn parent(&self) -> Option<Arc<Inode>> {
+        let mut above = self.above();
+        loop {
+            match above {
+                Above::Parent(parent) => return Some(parent),
+                Above::Covered(covered) => above = covered.above(),
+                Above::Top => return None,
+            }
+        }
+    }
+
+    fn name_of(self: &Arc<Self>, child: &Arc<Inode>) -> Option<Arc<[u8]>> {
         match &self.node {
-            Node::Directory(directory) => directory.parent(),
-            Node::Folder(folder) => folder.parent(),
+            Node::Directory(directory) => directory.name_of(child),
+            Node::Folder(folder) => folder.name_of(self, child),
             _ => None,
         }
     }
@@ -339,23 +420,25 @@ pub fn path_of(directory: &Arc<Inode>, root: &Arc<Inode>) -> Result<Vec<u8>> {
         if matches!(&here.node, Node::Directory(directory) if directory.removed()) {
             return Err(Errno::ENOENT);
         }
-        let Some(parent) = here.parent() else {
-            reached = false;
-            break;
-        };
-        let name = match &parent.node {
-            Node::Directory(above) => above.name_of(&here),
-            Node::Folder(above) => above.name_of(&here),
-            _ => None,
-        };
-        names.push(name.ok_or(Errno::ENOENT)?);
-        here = parent;
+        match here.above() {
+            Above::Covered(covered) => here = covered,
+            Above::Parent(parent) => {
+                names.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                names.push(parent.name_of(&here).ok_or(Errno::ENOENT)?);
+                here = parent;
+            }
+            Above::Top => {
+                reached = false;
+                break;
+            }
+        }
     }
     let mut path = Vec::new();
     let length: usize = names.iter().map(|name| name.len() + 1).sum();
-    path.try_reserve(length + 16).map_err(|_| Errno::ENOMEM)?;
+    path.try_reserve(length + UNREACHABLE.len() + 1)
+        .map_err(|_| Errno::ENOMEM)?;
     if !reached {
-        path.extend_from_slice(b"(unreachable)");
+        path.extend_from_slice(UNREACHABLE);
     }
     for name in names.iter().rev() {
         path.push(b'/');
@@ -366,3 +449,6 @@ pub fn path_of(directory: &Arc<Inode>, root: &Arc<Inode>) -> Result<Vec<u8>> {
     }
     Ok(path)
 }
+
+/// What getcwd(2) puts before the path of a directory that cannot be reached from the root.
+const UNREACHABLE: &[u8] = b"(unreachable)";

@@ -7,33 +7,65 @@ use super::file::File;
 use super::inode::{Inode, Node};
 use crate::io::{Sink, Source};
 use crate::mm::MemoryObject;
+use crate::time::{NANOS_PER_SECOND, WallClock};
 use crate::{Errno, Result};
 
-/// A regular file, open. Its bytes are the memory object's; mappings share them.
+/// A regular file, open. Its bytes are the memory object's; mappings share them, and do not change its times.
 pub struct RegularFile {
     inode: Arc<Inode>,
     memory: Arc<MemoryObject>,
+    clock: WallClock,
 }
 
 impl RegularFile {
     /// Opens `inode`, whose bytes are `memory`.
     #[must_use]
-    pub fn new(inode: Arc<Inode>, memory: Arc<MemoryObject>) -> RegularFile {
-        RegularFile { inode, memory }
+    pub fn new(inode: Arc<Inode>, memory: Arc<MemoryObject>, clock: WallClock) -> RegularFile {
+        RegularFile {
+            inode,
+            memory,
+            clock,
+        }
+    }
+
+    fn changed(&self) {
+        let now = self.clock.now();
+        self.inode
+            .update(|it| (it.modified, it.changed) = (now, now));
+    }
+
+    /// Notes a read, as Linux's relatime does: only the first one after a change, and one a day.
+    fn accessed(&self) {
+        const DAY: u64 = 86_400 * NANOS_PER_SECOND;
+        let now = self.clock.now();
+        self.inode.update(|it| {
+            if it.accessed <= it.modified
+                || it.accessed <= it.changed
+                || now.saturating_sub(it.accessed) >= DAY
+            {
+                it.accessed = now;
+            }
+        });
     }
 }
 
 impl File for RegularFile {
     fn try_read(&self, sink: &mut dyn Sink, at: u64) -> Result<usize> {
-        self.memory.read_at(sink, at)
+        let count = self.memory.read_at(sink, at)?;
+        self.accessed();
+        Ok(count)
     }
 
     fn try_write(&self, source: &mut dyn Source, at: u64) -> Result<usize> {
-        self.memory.write_at(source, at)
+        let count = self.memory.write_at(source, at)?;
+        self.changed();
+        Ok(count)
     }
 
     fn try_append(&self, source: &mut dyn Source) -> Result<(usize, u64)> {
-        self.memory.append(source)
+        let appended = self.memory.append(source)?;
+        self.changed();
+        Ok(appended)
     }
 
     fn seekable(&self) -> bool {
@@ -49,7 +81,9 @@ impl File for RegularFile {
     }
 
     fn truncate(&self, length: u64) -> Result<()> {
-        self.memory.set_size(length)
+        self.memory.set_size(length)?;
+        self.changed();
+        Ok(())
     }
 
     fn sync(&self) -> Result<()> {
@@ -111,8 +145,9 @@ impl File for DirectoryFile {
             return Ok(Some(dot));
         }
         match &self.inode.node {
+            Node::Directory(directory) if directory.removed() => Err(Errno::ENOENT),
             Node::Directory(directory) => Ok(directory.entry_from(cookie)),
-            Node::Folder(folder) => Ok(folder.entry_from(cookie)),
+            Node::Folder(folder) => Ok(folder.entry_from(&self.inode, cookie)),
             _ => Err(Errno::ENOTDIR),
         }
     }

@@ -2,8 +2,9 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::inode::{Inode, Node, S_IFIFO};
+use super::inode::{Inode, Node, anonymous_type};
 use super::open_file::OpenFile;
+use crate::machine::PAGE_SIZE;
 use crate::time::NANOS_PER_SECOND;
 
 /// `struct stat` of arm64 (asm-generic/stat.h).
@@ -47,6 +48,10 @@ impl Stat {
     pub fn of(inode: &Inode) -> Stat {
         let metadata = inode.metadata();
         let size = inode.size();
+        let blocks = match &inode.node {
+            Node::Regular(memory) => (memory.resident_pages() * (PAGE_SIZE / 512)) as i64,
+            _ => 0,
+        };
         let device = match inode.node {
             Node::Device(number) => number.encode(),
             _ => 0,
@@ -61,7 +66,7 @@ impl Stat {
             st_rdev: device,
             st_size: size as i64,
             st_blksize: BLOCK,
-            st_blocks: size.div_ceil(512) as i64,
+            st_blocks: blocks,
             st_atim: time(metadata.accessed),
             st_mtim: time(metadata.modified),
             st_ctim: time(metadata.changed),
@@ -72,11 +77,7 @@ impl Stat {
     /// Of an open file: its inode's, or of what has none (a pipe), type and permissions alone.
     #[must_use]
     pub fn of_file(file: &OpenFile) -> Stat {
-        let kind = if file.file().pipe().is_some() {
-            S_IFIFO
-        } else {
-            0
-        };
+        let kind = anonymous_type(&**file.file());
         let anonymous = || Stat {
             st_mode: kind | 0o600,
             st_nlink: 1,

@@ -160,6 +160,23 @@ impl ProcessTable {
         self.tree.lock().processes.get(&pid).map(|node| node.life)
     }
 
+    /// The process of the least number that is at least `least`, zombies included.
+    #[must_use]
+    pub fn next_from(&self, least: Pid) -> Option<Arc<Process>> {
+        self.tree
+            .lock()
+            .processes
+            .range(least..)
+            .next()
+            .map(|(_, node)| Arc::clone(&node.process))
+    }
+
+    /// The number given last.
+    #[must_use]
+    pub fn last_number(&self) -> Pid {
+        self.tree.lock().last
+    }
+
     /// All processes in rising order of number.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Process>> {

@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use halyard_cell::SpinLock;
 
 use crate::machine::{CpuId, MAX_CPUS, Machine};
+use crate::process::Pid;
 use crate::time::Instant;
 use alarm::AlarmQueue;
 use run_queue::{Policy, RunQueue};
@@ -34,6 +35,8 @@ pub struct Cpu {
     slice_end: AtomicU64,
     /// The policy of the running task, as [`Policy::rank`].
     running_rank: AtomicU32,
+    /// The process of the task that ran last.
+    running: AtomicU32,
     /// A task that outranks the running one has been queued, or the running one gave way.
     yield_wanted: AtomicBool,
     /// What the machine's alarm is set to.
@@ -49,9 +52,16 @@ impl Cpu {
             queued: AtomicU32::new(0),
             slice_end: AtomicU64::new(0),
             running_rank: AtomicU32::new(0),
+            running: AtomicU32::new(0),
             yield_wanted: AtomicBool::new(false),
             armed: AtomicU64::new(Instant::NEVER.0),
         }
+    }
+
+    /// The number of the process whose task runs, or ran last.
+    #[must_use]
+    pub fn running(&self) -> Pid {
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Whether the running task must make room.
@@ -242,6 +252,8 @@ impl Scheduler {
         task.start_clock(now);
         let schedule = &task.thread.schedule;
         schedule.set_home(cpu.id);
+        cpu.running
+            .store(task.thread.process.pid, Ordering::Relaxed);
         let policy = schedule.policy();
         cpu.running_rank.store(policy.rank(), Ordering::Relaxed);
         cpu.slice_end

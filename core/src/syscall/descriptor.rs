@@ -1,7 +1,9 @@
 //! Descriptors: dup, close, fcntl, ioctl, lseek, and what concerns an open file as a whole.
 
+use alloc::sync::Arc;
+
 use super::{Answer, Call, DONE, Outcome};
-use crate::fs::open_file::OpenFlags;
+use crate::fs::open_file::{OpenFile, OpenFlags};
 use crate::process::limits::Resource;
 use crate::tty;
 use crate::{Errno, Result};
@@ -9,6 +11,16 @@ use crate::{Errno, Result};
 pub(super) const O_CLOEXEC: u32 = 0o2_000_000;
 
 impl Call<'_> {
+    /// As [`Call::file`], but not what was opened with O_PATH. EBADF.
+    pub(super) fn usable_file<const N: usize>(&self) -> Result<Arc<OpenFile>> {
+        let file = self.file::<N>()?;
+        if file.flags().contains(OpenFlags::PATH) {
+            Err(Errno::EBADF)
+        } else {
+            Ok(file)
+        }
+    }
+
     /// One more than the greatest descriptor that the caller may have.
     pub(super) fn descriptor_limit(&self) -> usize {
         usize::try_from(self.process().limits.get(Resource::FILES).soft).unwrap_or(usize::MAX)

@@ -7,8 +7,11 @@
 
 pub mod credentials;
 pub mod descriptor;
+mod directory;
 pub mod info;
 pub mod memory;
+mod metadata;
+mod mount;
 pub mod path;
 pub mod pipe;
 pub mod process;

@@ -3,8 +3,8 @@
 use halyard_abi::nr;
 
 use super::{
-    Handler, credentials, descriptor, info, memory, path, pipe, process, schedule, signal, time,
-    transfer,
+    Handler, credentials, descriptor, directory, info, memory, metadata, mount, path, pipe,
+    process, schedule, signal, time, transfer,
 };
 
 /// One system call.
@@ -163,25 +163,28 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::RENAMEAT, grows(path::renameat)),
     (nr::RENAMEAT2, grows(path::renameat2)),
     (nr::READLINKAT, grows(path::readlinkat)),
-    (nr::FACCESSAT, grows(path::faccessat)),
-    (nr::FACCESSAT2, grows(path::faccessat2)),
-    (nr::FSTAT, lean(path::fstat)),
-    (nr::NEWFSTATAT, grows(path::newfstatat)),
-    (nr::STATX, grows(path::statx)),
-    (nr::FCHMOD, lean(path::fchmod)),
-    (nr::FCHMODAT, grows(path::fchmodat)),
-    (nr::FCHOWN, lean(path::fchown)),
-    (nr::FCHOWNAT, grows(path::fchownat)),
-    (nr::UTIMENSAT, grows(path::utimensat)),
-    (nr::TRUNCATE, grows(path::truncate)),
-    (nr::CHDIR, grows(path::chdir)),
-    (nr::FCHDIR, lean(path::fchdir)),
-    (nr::CHROOT, grows(path::chroot)),
-    (nr::GETCWD, grows(path::getcwd)),
-    (nr::UMASK, lean(path::umask)),
-    (nr::GETDENTS64, grows(path::getdents64)),
-    (nr::STATFS, grows(path::statfs)),
-    (nr::FSTATFS, lean(path::fstatfs)),
+    (nr::FACCESSAT, grows(metadata::faccessat)),
+    (nr::FACCESSAT2, grows(metadata::faccessat2)),
+    (nr::FSTAT, lean(metadata::fstat)),
+    (nr::NEWFSTATAT, grows(metadata::newfstatat)),
+    (nr::STATX, grows(metadata::statx)),
+    (nr::FCHMOD, lean(metadata::fchmod)),
+    (nr::FCHMODAT, grows(metadata::fchmodat)),
+    (nr::FCHMODAT2, grows(metadata::fchmodat2)),
+    (nr::FCHOWN, lean(metadata::fchown)),
+    (nr::FCHOWNAT, grows(metadata::fchownat)),
+    (nr::UTIMENSAT, grows(metadata::utimensat)),
+    (nr::TRUNCATE, grows(metadata::truncate)),
+    (nr::CHDIR, grows(directory::chdir)),
+    (nr::FCHDIR, lean(directory::fchdir)),
+    (nr::CHROOT, grows(directory::chroot)),
+    (nr::GETCWD, grows(directory::getcwd)),
+    (nr::UMASK, lean(directory::umask)),
+    (nr::GETDENTS64, grows(directory::getdents64)),
+    (nr::STATFS, grows(metadata::statfs)),
+    (nr::FSTATFS, lean(metadata::fstatfs)),
+    (nr::MOUNT, grows(mount::mount)),
+    (nr::UMOUNT2, lean(mount::umount2)),
     // What the system says about itself and the caller.
     (nr::UNAME, lean(info::uname)),
     (nr::SYSINFO, lean(info::sysinfo)),
@@ -206,4 +209,50 @@ const fn build(calls: &[(usize, Entry)]) -> [Option<Entry>; LEN] {
         at += 1;
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::String;
+    use std::{format, println};
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/syscalls.md");
+
+    /// The row of docs/syscalls.md for a call.
+    fn row(number: usize, entry: &Entry) -> String {
+        let name = nr::name(number).unwrap_or("?").to_lowercase();
+        format!(
+            "| {number} | {name} | {} |",
+            if entry.allocates { "yes" } else { "no" }
+        )
+    }
+
+    #[test]
+    fn table_and_its_page_agree() {
+        let mut missing = 0;
+        let mut count = 0;
+        for (number, entry) in TABLE.iter().enumerate() {
+            let Some(entry) = entry else { continue };
+            count += 1;
+            let row = row(number, entry);
+            if !PAGE.lines().any(|line| line == row) {
+                missing += 1;
+                println!("docs/syscalls.md lacks the row: {row}");
+            }
+        }
+        let rows = PAGE
+            .lines()
+            .filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit())
+            .count();
+        assert_eq!((missing, rows), (0, count));
+    }
+
+    #[test]
+    fn number_beyond_the_table_is_no_call() {
+        assert!(entry(u64::MAX).is_none());
+        assert!(entry(LEN as u64).is_none());
+        assert!(entry(nr::READ as u64).is_some());
+    }
 }

@@ -30,13 +30,17 @@ pub fn ioctl(call: &mut Call<'_>, tty: &Arc<Tty>, request: u32) -> Answer {
     match request {
         TCGETS => call.space().write_user(at, &tty.termios())?,
         TCSETS | TCSETSW | TCSETSF => {
+            tty.check_change(call.kernel, call.thread())?;
             let termios: Termios = call.space().read_user(at)?;
             tty.set_termios(termios, request == TCSETSF);
         }
         // Output is never pending, so there is nothing to drain, to stop or to flush but input.
-        TCSBRK | TCXONC => {}
+        TCSBRK | TCXONC => tty.check_change(call.kernel, call.thread())?,
         TCFLSH => match call.int::<2>() {
-            0 | 2 => tty.flush_input(),
+            0 | 2 => {
+                tty.check_change(call.kernel, call.thread())?;
+                tty.flush_input();
+            }
             1 => {}
             _ => return Err(Errno::EINVAL),
         },
@@ -72,7 +76,7 @@ fn check_controlling(call: &Call<'_>, tty: &Tty) -> Result<()> {
     }
 }
 
-/// EPERM: the caller leads no session, or the terminal controls another one.
+/// EPERM: the caller leads no session, or the terminal controls another one and is not taken by force.
 fn take_control(call: &Call<'_>, tty: &Tty) -> Result<()> {
     let process = call.process();
     if tty.session() == process.session() {
@@ -104,8 +108,9 @@ fn give_up_control(call: &Call<'_>, tty: &Tty) -> Result<()> {
 
 /// EPERM: the group is not in the caller's session. EINVAL: negative.
 fn set_foreground(call: &Call<'_>, tty: &Tty) -> Result<()> {
-    let group: i32 = call.space().read_user(call.addr::<2>())?;
     check_controlling(call, tty)?;
+    tty.check_change(call.kernel, call.thread())?;
+    let group: i32 = call.space().read_user(call.addr::<2>())?;
     let group = u32::try_from(group).map_err(|_| Errno::EINVAL)?;
     let session = call.process().session();
     let members = call.kernel.processes.group(group);

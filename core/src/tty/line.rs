@@ -1,12 +1,23 @@
-//! The line discipline: from typed bytes to what programs read, and what is shown meanwhile. Pure: no lock, no process.
+//! The line discipline: from typed bytes to what programs read, and what is shown meanwhile (termios(3)). Pure: no lock, no
+//! process, no clock of its own.
+//!
+//! Typed bytes stand in a ring. A mark at a byte says that a line ends with it; a marked NUL is an end of file, which is
+//! read as an end but not as a byte. (Nobody can type a marked NUL: a special character of 0 is one switched off.)
 
 use super::termios::{Input, Local, Termios, cc};
+use crate::io::Sink;
 use crate::process::signal::Signal;
+use crate::time::Instant;
+use crate::{Errno, Result};
 
 /// The longest line, and the most bytes that wait to be read (N_TTY_BUF_SIZE of Linux). More that is typed is dropped.
-const ROOM: usize = 4096;
+pub const ROOM: usize = 4096;
+
+/// Tab stops are this far apart.
+const TAB: usize = 8;
 
 /// What happened by one typed byte.
+#[derive(Default)]
 pub struct Typed {
     /// What is to be shown.
     pub echo: Echo,
@@ -16,19 +27,13 @@ pub struct Typed {
     pub ready: bool,
 }
 
-/// A few bytes to be shown.
+/// What is to be shown: columns wiped out backward, then a few bytes.
+#[derive(Default)]
 pub struct Echo {
-    bytes: [u8; 64],
+    /// How many columns.
+    pub erased: usize,
+    bytes: [u8; 8],
     used: usize,
-}
-
-impl Default for Echo {
-    fn default() -> Self {
-        Echo {
-            bytes: [0; 64],
-            used: 0,
-        }
-    }
 }
 
 impl Echo {
@@ -42,7 +47,7 @@ impl Echo {
     /// Whether nothing is to be shown.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.used == 0
+        self.used == 0 && self.erased == 0
     }
 
     /// The bytes.
@@ -52,18 +57,24 @@ impl Echo {
     }
 }
 
-/// A line being typed, behind lines that wait to be read.
+/// A line being typed, behind lines that wait to be read. Places are counts of bytes typed since the beginning.
 pub struct Line {
-    /// Settings.
-    pub termios: Termios,
-    /// Lines that wait, then the line being typed.
-    text: [u8; ROOM],
-    used: usize,
-    /// Up to here the lines are complete.
+    termios: Termios,
+    ring: [u8; ROOM],
+    marks: [u64; ROOM / 64],
+    /// The first byte not read.
+    head: usize,
+    /// Up to here lines are complete.
     complete: usize,
-    /// An end of file was typed at `complete`: what is before it is read without a newline, or as 0 bytes.
-    ends: bool,
+    /// One more than the last byte typed.
+    tail: usize,
+    /// The next byte is taken as it is.
     literal: bool,
+    /// Where the cursor is.
+    column: usize,
+    /// Where it was when the line being typed was begun.
+    start_column: usize,
+    typed_last: Instant,
 }
 
 impl Default for Line {
@@ -78,104 +89,200 @@ impl Line {
     pub fn new() -> Line {
         Line {
             termios: Termios::default(),
-            text: [0; ROOM],
-            used: 0,
+            ring: [0; ROOM],
+            marks: [0; ROOM / 64],
+            head: 0,
             complete: 0,
-            ends: false,
+            tail: 0,
             literal: false,
+            column: 0,
+            start_column: 0,
+            typed_last: Instant::default(),
         }
     }
 
-    fn canonical(&self) -> bool {
-        self.termios.local().contains(Local::ICANON)
+    /// Its settings.
+    #[must_use]
+    pub const fn termios(&self) -> &Termios {
+        &self.termios
     }
 
-    /// Changes the settings. Leaving canonical mode, what was being typed can be read as it is.
+    fn has(&self, flag: Local) -> bool {
+        self.termios.local().contains(flag)
+    }
+
+    fn canonical(&self) -> bool {
+        self.has(Local::ICANON)
+    }
+
+    fn at(&self, place: usize) -> u8 {
+        self.ring.get(place % ROOM).copied().unwrap_or_default()
+    }
+
+    fn marked(&self, place: usize) -> bool {
+        let bit = place % ROOM;
+        self.marks
+            .get(bit / 64)
+            .is_some_and(|word| word >> (bit % 64) & 1 != 0)
+    }
+
+    fn ends_file(&self, place: usize) -> bool {
+        self.marked(place) && self.at(place) == 0
+    }
+
+    fn put(&mut self, byte: u8, mark: bool) {
+        let place = self.tail % ROOM;
+        if let (Some(at), Some(word)) = (self.ring.get_mut(place), self.marks.get_mut(place / 64)) {
+            *at = byte;
+            *word = *word & !(1 << (place % 64)) | u64::from(mark) << (place % 64);
+            self.tail += 1;
+        }
+    }
+
+    /// Changes the settings. Leaving canonical mode, what has been typed can be read as it is; entering it, what has not been
+    /// read becomes a line.
     pub fn set_termios(&mut self, termios: Termios) {
         let was_canonical = self.canonical();
         self.termios = termios;
-        if was_canonical && !self.canonical() {
-            self.complete = self.used;
-            self.ends = false;
+        if was_canonical == self.canonical() {
+            return;
+        }
+        self.marks = [0; ROOM / 64];
+        self.complete = self.tail;
+        if self.canonical() && self.tail > self.head {
+            let last = (self.tail - 1) % ROOM;
+            if let Some(word) = self.marks.get_mut(last / 64) {
+                *word |= 1 << (last % 64);
+            }
         }
     }
 
     /// Forgets everything typed.
     pub fn flush(&mut self) {
-        (self.used, self.complete, self.ends, self.literal) = (0, 0, false, false);
+        (self.head, self.complete, self.literal) = (self.tail, self.tail, false);
     }
 
-    /// How many bytes can be read.
+    /// How many bytes can be read (FIONREAD): in canonical mode those of complete lines.
     #[must_use]
     pub fn available(&self) -> usize {
-        if self.canonical() {
-            self.complete
-        } else {
-            self.used
+        if !self.canonical() {
+            return self.tail - self.head;
         }
+        (self.head..self.complete)
+            .filter(|place| !self.ends_file(*place))
+            .count()
     }
 
-    /// Whether a read would not wait.
+    /// Whether poll(2) says that there is something to read: a line, or (raw) the bytes of VMIN, or one if VTIME is set.
     #[must_use]
     pub fn ready(&self) -> bool {
         if self.canonical() {
-            return self.complete > 0 || self.ends;
+            return self.complete > self.head;
         }
-        self.used > 0 || self.termios.minimum() == 0
+        let wanted = if self.termios.patience() == 0 {
+            self.termios.minimum().max(1)
+        } else {
+            1
+        };
+        self.tail - self.head >= wanted
     }
 
-    /// Reads into `into`: in canonical mode at most a line. None: nothing yet. VTIME is taken as 0: a raw read with VMIN 0
-    /// returns at once.
-    pub fn read(&mut self, into: &mut [u8]) -> Option<usize> {
-        if !self.ready()
-            || (!self.canonical() && self.used < self.termios.minimum().min(into.len()))
-        {
+    /// Reads: in canonical mode at most a line, else as VMIN and VTIME say, `late` meaning that there is no more time to wait.
+    /// EAGAIN: nothing yet. EFAULT: and nothing is lost.
+    pub fn read(&mut self, sink: &mut dyn Sink, late: bool) -> Result<usize> {
+        let room = sink.remaining();
+        let (count, passed) = if self.canonical() {
+            self.next_line(room)?
+        } else {
+            self.next_raw(room, late)?
+        };
+        sink.prepare(count)?;
+        let start = self.head % ROOM;
+        let first = count.min(ROOM - start);
+        sink.put(self.ring.get(start..start + first).unwrap_or_default())?;
+        sink.put(self.ring.get(..count - first).unwrap_or_default())?;
+        self.head += passed;
+        self.complete = self.complete.max(self.head);
+        Ok(count)
+    }
+
+    /// How many bytes of the next line go into `room`, and how many are then done with.
+    fn next_line(&self, room: usize) -> Result<(usize, usize)> {
+        if self.head == self.complete {
+            return Err(Errno::EAGAIN);
+        }
+        let limit = self.complete.min(self.head.saturating_add(room));
+        let end = (self.head..limit).find(|place| self.marked(*place));
+        let count = end.map_or(limit, |end| end + usize::from(!self.ends_file(end))) - self.head;
+        // An end of file right behind what fits is over with it, so that the next read does not take it for one.
+        let next = self.head + count;
+        let passed = count
+            + usize::from(
+                next < self.complete && end != Some(next.wrapping_sub(1)) && self.ends_file(next),
+            );
+        Ok((count, passed))
+    }
+
+    fn next_raw(&self, room: usize, late: bool) -> Result<(usize, usize)> {
+        let there = self.tail - self.head;
+        let count = there.min(room);
+        let minimum = self.termios.minimum();
+        let enough = if late { 1 } else { minimum.min(room) };
+        if count >= enough.max(1) || (minimum == 0 && self.termios.patience() == 0) || room == 0 {
+            return Ok((count, count));
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    /// Until when a read that began at `begun` waits at most for more: VTIME counts from its beginning if VMIN is 0, else
+    /// from the last byte typed, if there is one.
+    #[must_use]
+    pub fn deadline(&self, begun: Instant) -> Option<Instant> {
+        let patience = self.termios.patience();
+        if self.canonical() || patience == 0 {
             return None;
         }
-        let limit = self.available().min(into.len());
-        let ready = self.text.get(..limit).unwrap_or_default();
-        let count = match ready.iter().position(|byte| *byte == b'\n') {
-            Some(newline) if self.canonical() => newline + 1,
-            _ => limit,
+        let from = if self.termios.minimum() == 0 {
+            begun
+        } else {
+            self.typed_last
         };
-        into.get_mut(..count)?
-            .copy_from_slice(self.text.get(..count)?);
-        self.text.copy_within(count..self.used, 0);
-        self.used -= count;
-        self.complete = self.complete.saturating_sub(count);
-        if self.complete == 0 && limit == count {
-            self.ends = false;
-        }
-        Some(count)
+        (self.termios.minimum() == 0 || self.tail > self.head).then_some(from.after(patience))
     }
 
-    /// One byte has been typed.
-    pub fn type_byte(&mut self, byte: u8) -> Typed {
-        let mut typed = Typed {
-            echo: Echo::default(),
-            signal: None,
-            ready: false,
+    /// One byte has been typed at `now`.
+    pub fn type_byte(&mut self, byte: u8, now: Instant) -> Typed {
+        let mut typed = Typed::default();
+        self.typed_last = now;
+        let byte = if self.termios.input().contains(Input::ISTRIP) {
+            byte & 0x7f
+        } else {
+            byte
         };
-        let local = self.termios.local();
         if core::mem::take(&mut self.literal) {
-            self.append(byte, &mut typed);
+            self.append(byte, false, &mut typed);
             return typed;
         }
-        let Some(byte) = self.translate(byte) else {
-            return typed;
-        };
-        if local.contains(Local::ISIG)
+        if self.has(Local::ISIG)
             && let Some(signal) = self.signal_of(byte)
         {
-            if !local.contains(Local::NOFLSH) {
+            if !self.has(Local::NOFLSH) {
                 self.flush();
             }
             self.show(byte, &mut typed.echo);
             typed.signal = Some(signal);
             return typed;
         }
-        if !self.canonical() || !self.edit(byte, &mut typed) {
-            self.append(byte, &mut typed);
+        let Some(byte) = self.translate(byte) else {
+            return typed;
+        };
+        if !self.canonical() {
+            self.append(byte, false, &mut typed);
+        } else if !self.edit(byte, &mut typed) {
+            let ends = byte == b'\n'
+                || self.termios.is(cc::VEOL, byte)
+                || self.termios.is(cc::VEOL2, byte);
+            self.append(byte, ends, &mut typed);
         }
         typed
     }
@@ -204,109 +311,185 @@ impl Line {
 
     /// Editing characters of canonical mode. False: it is none.
     fn edit(&mut self, byte: u8, typed: &mut Typed) -> bool {
-        let extended = self.termios.local().contains(Local::IEXTEN);
-        if self.termios.is(cc::VERASE, byte) || byte == 8 {
-            self.erase(&mut typed.echo);
-        } else if self.termios.is(cc::VKILL, byte) {
-            while self.used > self.complete && typed.echo.used < 60 {
-                self.erase(&mut typed.echo);
-            }
-            self.used = self.complete;
-        } else if extended && self.termios.is(cc::VWERASE, byte) {
+        let extended = self.has(Local::IEXTEN);
+        let termios = self.termios;
+        if termios.is(cc::VERASE, byte) {
+            self.erase(byte, &mut typed.echo);
+        } else if termios.is(cc::VKILL, byte) {
+            self.kill(byte, &mut typed.echo);
+        } else if extended && termios.is(cc::VWERASE, byte) {
             self.erase_word(&mut typed.echo);
-        } else if extended && self.termios.is(cc::VLNEXT, byte) {
+        } else if extended && termios.is(cc::VLNEXT, byte) {
             self.literal = true;
-        } else if self.termios.is(cc::VEOF, byte) {
-            self.complete = self.used;
-            self.ends = true;
-            typed.ready = true;
+            if self.has(Local::ECHO) && self.has(Local::ECHOCTL) {
+                typed.echo.push(b"^\x08");
+            }
+        } else if termios.is(cc::VEOF, byte) {
+            // The end of file takes the place that a full line keeps for its end.
+            if self.tail - self.head < ROOM {
+                self.put(0, true);
+                self.complete = self.tail;
+                typed.ready = true;
+            }
         } else {
             return false;
         }
         true
     }
 
-    fn erase(&mut self, echo: &mut Echo) {
-        if self.used == self.complete {
-            return;
+    /// Takes back the last character typed, with all its bytes if it is UTF-8; returns how many columns it takes on the
+    /// screen. None: the line is empty.
+    fn take_back(&mut self) -> Option<usize> {
+        let continues = |byte: u8| byte & 0xc0 == 0x80;
+        let utf8 = self.termios.input().contains(Input::IUTF8);
+        while self.tail > self.complete {
+            self.tail -= 1;
+            let byte = self.at(self.tail);
+            if !(utf8 && continues(byte) && self.tail > self.complete) {
+                return Some(self.width(byte, self.tail));
+            }
         }
-        self.used -= 1;
-        let local = self.termios.local();
-        if !local.contains(Local::ECHO) {
-            return;
-        }
-        let shown = self
-            .text
-            .get(self.used)
-            .map_or(1, |byte| if is_control(*byte) { 2 } else { 1 });
-        for _ in 0..shown {
-            echo.push(if local.contains(Local::ECHOE) {
-                b"\x08 \x08"
-            } else {
-                b"\x08"
-            });
+        None
+    }
+
+    /// How many columns `byte`, typed at `place`, takes on the screen.
+    fn width(&self, byte: u8, place: usize) -> usize {
+        match byte {
+            b'\t' => {
+                let before = (self.complete..place).fold(self.start_column, |column, at| {
+                    self.after(column, self.at(at))
+                });
+                TAB - before % TAB
+            }
+            byte if is_control(byte) => {
+                if self.has(Local::ECHOCTL) {
+                    2
+                } else {
+                    0
+                }
+            }
+            _ => 1,
         }
     }
 
-    fn last_typed(&self) -> Option<u8> {
-        if self.used > self.complete {
-            self.text.get(self.used - 1).copied()
-        } else {
-            None
+    /// The column behind `byte`, typed and shown at `column`.
+    fn after(&self, column: usize, byte: u8) -> usize {
+        match byte {
+            b'\t' => (column / TAB + 1) * TAB,
+            byte if is_control(byte) => column + if self.has(Local::ECHOCTL) { 2 } else { 0 },
+            byte if byte & 0xc0 == 0x80 && self.termios.input().contains(Input::IUTF8) => column,
+            _ => column + 1,
+        }
+    }
+
+    fn wipe(&mut self, columns: usize, echo: &mut Echo) {
+        echo.erased += columns;
+        self.column = self.column.saturating_sub(columns);
+    }
+
+    fn erase(&mut self, byte: u8, echo: &mut Echo) {
+        let Some(columns) = self.take_back() else {
+            return;
+        };
+        if self.has(Local::ECHO | Local::ECHOE) {
+            self.wipe(columns, echo);
+        } else if self.has(Local::ECHO) {
+            self.show(byte, echo);
+        }
+    }
+
+    fn kill(&mut self, byte: u8, echo: &mut Echo) {
+        if self.has(Local::ECHO | Local::ECHOK | Local::ECHOKE | Local::ECHOE) {
+            while let Some(columns) = self.take_back() {
+                self.wipe(columns, echo);
+            }
+            return;
+        }
+        self.tail = self.complete;
+        self.show(byte, echo);
+        if self.has(Local::ECHO | Local::ECHOK) {
+            self.show(b'\n', echo);
         }
     }
 
     fn erase_word(&mut self, echo: &mut Echo) {
-        while self.last_typed().is_some_and(|byte| byte == b' ') {
-            self.erase(echo);
-        }
-        while self.last_typed().is_some_and(|byte| byte != b' ') {
-            self.erase(echo);
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+        let mut in_word = false;
+        while self.tail > self.complete {
+            let word = is_word(self.at(self.tail - 1));
+            if in_word && !word {
+                return;
+            }
+            in_word |= word;
+            let columns = self.take_back().unwrap_or_default();
+            if self.has(Local::ECHO) {
+                self.wipe(columns, echo);
+            }
         }
     }
 
-    /// Adds `byte` to what is being typed; a newline completes the line. A full line takes only its end.
-    fn append(&mut self, byte: u8, typed: &mut Typed) {
-        let ends_line = byte == b'\n' || self.termios.is(cc::VEOL, byte);
-        let room = if ends_line || !self.canonical() {
+    /// Adds `byte` to what is being typed; `ends`: it completes the line. A full line takes only its end.
+    fn append(&mut self, byte: u8, ends: bool, typed: &mut Typed) {
+        let used = self.tail - self.head;
+        let room = if ends || !self.canonical() {
             ROOM
         } else {
             ROOM - 1
         };
-        if self.used >= room {
-            typed.echo.push(b"\x07");
+        if used >= room {
+            if self.termios.input().contains(Input::IMAXBEL) {
+                typed.echo.push(b"\x07");
+            }
             return;
         }
-        if let Some(place) = self.text.get_mut(self.used) {
-            *place = byte;
-            self.used += 1;
+        if self.tail == self.complete {
+            self.start_column = self.column;
         }
+        self.put(byte, ends);
         self.show(byte, &mut typed.echo);
-        if !self.canonical() {
-            typed.ready = true;
-        } else if ends_line {
-            self.complete = self.used;
+        if !self.canonical() || ends {
+            self.complete = self.tail;
             typed.ready = true;
         }
     }
 
-    fn show(&self, byte: u8, echo: &mut Echo) {
-        let local = self.termios.local();
-        if byte == b'\n' {
-            if local.intersects(Local::ECHO | Local::ECHONL) {
-                echo.push(if self.termios.adds_returns() {
+    /// Echoes `byte`.
+    fn show(&mut self, byte: u8, echo: &mut Echo) {
+        let shown: &[u8] = match byte {
+            b'\n' if self.has(Local::ECHO) || (self.has(Local::ECHONL) && self.canonical()) => {
+                if self.termios.adds_returns() {
                     b"\r\n"
                 } else {
                     b"\n"
-                });
+                }
             }
-        } else if local.contains(Local::ECHO) {
-            if is_control(byte) && local.contains(Local::ECHOCTL) && byte != b'\t' {
-                echo.push(&[b'^', byte ^ 0x40]);
-            } else {
-                echo.push(&[byte]);
+            _ if !self.has(Local::ECHO) => return,
+            b'\t' => b"\t",
+            byte if is_control(byte) && self.has(Local::ECHOCTL) => &[b'^', byte ^ 0x40],
+            byte => &[byte],
+        };
+        echo.push(shown);
+        self.wrote(shown);
+    }
+
+    /// `text` has been shown: follows the cursor.
+    pub fn wrote(&mut self, text: &[u8]) {
+        let utf8 = self.termios.input().contains(Input::IUTF8);
+        let returns = self.termios.adds_returns();
+        self.column = text.iter().fold(self.column, |column, byte| match byte {
+            b'\r' => 0,
+            b'\n' => {
+                if returns {
+                    0
+                } else {
+                    column
+                }
             }
-        }
+            b'\t' => (column / TAB + 1) * TAB,
+            8 => column.saturating_sub(1),
+            byte if is_control(*byte) || (utf8 && byte & 0xc0 == 0x80) => column,
+            _ => column.saturating_add(1),
+        });
     }
 }
 
@@ -315,124 +498,5 @@ const fn is_control(byte: u8) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::vec::Vec;
-
-    use super::*;
-
-    fn type_all(line: &mut Line, text: &[u8]) -> (Vec<u8>, Vec<Signal>) {
-        let (mut shown, mut signals) = (Vec::new(), Vec::new());
-        for byte in text {
-            let typed = line.type_byte(*byte);
-            shown.extend_from_slice(typed.echo.as_slice());
-            signals.extend(typed.signal);
-        }
-        (shown, signals)
-    }
-
-    fn read(line: &mut Line) -> Option<Vec<u8>> {
-        let mut room = [0; 100];
-        line.read(&mut room).map(|count| room[..count].to_vec())
-    }
-
-    #[test]
-    fn line_is_not_readable_before_its_end() {
-        let mut line = Line::new();
-        type_all(&mut line, b"abc");
-        assert_eq!(read(&mut line), None);
-        let (shown, _) = type_all(&mut line, b"\r");
-        assert_eq!(shown, b"\r\n");
-        assert_eq!(read(&mut line), Some(b"abc\n".to_vec()));
-    }
-
-    #[test]
-    fn line_read_gives_one_line_at_a_time() {
-        let mut line = Line::new();
-        type_all(&mut line, b"one\ntwo\n");
-        assert_eq!(read(&mut line), Some(b"one\n".to_vec()));
-        assert_eq!(read(&mut line), Some(b"two\n".to_vec()));
-        assert_eq!(read(&mut line), None);
-    }
-
-    #[test]
-    fn erase_takes_back_a_character_and_its_picture() {
-        let mut line = Line::new();
-        let (shown, _) = type_all(&mut line, b"ab\x7f\x7f\x7fc\n");
-        assert_eq!(shown, b"ab\x08 \x08\x08 \x08c\r\n");
-        assert_eq!(read(&mut line), Some(b"c\n".to_vec()));
-    }
-
-    #[test]
-    fn erase_stops_at_a_complete_line() {
-        let mut line = Line::new();
-        type_all(&mut line, b"a\n\x7f\x7fb\n");
-        assert_eq!(read(&mut line), Some(b"a\n".to_vec()));
-        assert_eq!(read(&mut line), Some(b"b\n".to_vec()));
-    }
-
-    #[test]
-    fn word_erase_takes_a_word_and_the_blanks_behind_it() {
-        let mut line = Line::new();
-        type_all(&mut line, b"one two  \x17x\n");
-        assert_eq!(read(&mut line), Some(b"one x\n".to_vec()));
-    }
-
-    #[test]
-    fn kill_takes_the_line() {
-        let mut line = Line::new();
-        type_all(&mut line, b"wrong\x15right\n");
-        assert_eq!(read(&mut line), Some(b"right\n".to_vec()));
-    }
-
-    #[test]
-    fn end_of_file_on_an_empty_line_reads_as_nothing_once() {
-        let mut line = Line::new();
-        type_all(&mut line, b"\x04");
-        assert_eq!(read(&mut line), Some(Vec::new()));
-        assert_eq!(read(&mut line), None);
-    }
-
-    #[test]
-    fn end_of_file_behind_text_gives_the_text_without_newline() {
-        let mut line = Line::new();
-        type_all(&mut line, b"abc\x04");
-        assert_eq!(read(&mut line), Some(b"abc".to_vec()));
-        assert_eq!(read(&mut line), None);
-    }
-
-    #[test]
-    fn interrupt_forgets_the_line_and_sends_sigint() {
-        let mut line = Line::new();
-        let (shown, signals) = type_all(&mut line, b"abc\x03d\n");
-        assert_eq!(signals, [Signal::INT]);
-        assert_eq!(shown, b"abc^Cd\r\n");
-        assert_eq!(read(&mut line), Some(b"d\n".to_vec()));
-    }
-
-    #[test]
-    fn literal_next_takes_a_special_character_as_text() {
-        let mut line = Line::new();
-        let (_, signals) = type_all(&mut line, b"\x16\x03\n");
-        assert!(signals.is_empty());
-        assert_eq!(read(&mut line), Some(b"\x03\n".to_vec()));
-    }
-
-    #[test]
-    fn raw_mode_gives_each_byte_as_it_comes() {
-        let mut line = Line::new();
-        let mut raw = Termios::default();
-        (raw.c_lflag, raw.c_iflag) = (0, 0);
-        line.set_termios(raw);
-        let (shown, signals) = type_all(&mut line, b"\x03\r");
-        assert!(shown.is_empty() && signals.is_empty());
-        assert_eq!(read(&mut line), Some(b"\x03\r".to_vec()));
-    }
-
-    #[test]
-    fn full_line_takes_its_newline_still() {
-        let mut line = Line::new();
-        type_all(&mut line, &[b'x'; ROOM + 10]);
-        type_all(&mut line, b"\n");
-        assert_eq!(line.available(), ROOM);
-    }
-}
+#[path = "line_tests.rs"]
+mod tests;

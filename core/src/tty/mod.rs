@@ -4,6 +4,7 @@
 //! processes; what programs do with the terminal is in [`Tty`] and [`ioctl`]. Lock level 3.
 
 pub mod ioctl;
+mod job_control;
 pub mod line;
 pub mod termios;
 
@@ -12,16 +13,17 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use halyard_cell::SpinLock;
 
-use self::line::{Line, Typed};
+use self::line::{Echo, Line, Typed};
 use self::termios::Termios;
+use crate::Result;
 use crate::fs::file::{File, Readiness, Side};
 use crate::fs::inode::Inode;
 use crate::io::{Sink, Source};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::process::signal::{self, Signal, SignalInfo};
+use crate::time::Instant;
 use crate::wait::WaitQueue;
-use crate::{Errno, Result};
 
 /// The size of a terminal's window (tty_ioctl(4), struct winsize).
 pub type WindowSize = [u16; 4];
@@ -70,6 +72,17 @@ impl Tty {
         self.session.store(session, Ordering::Relaxed);
     }
 
+    /// Gives it to a session, whose leader's group comes to the foreground, if it is nobody's.
+    pub fn offer_control(&self, session: u32) {
+        if self
+            .session
+            .compare_exchange(0, session, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+        {
+            self.set_foreground(session);
+        }
+    }
+
     /// The group in the foreground; 0: none.
     #[must_use]
     pub fn foreground(&self) -> u32 {
@@ -84,7 +97,7 @@ impl Tty {
     /// Its settings.
     #[must_use]
     pub fn termios(&self) -> Termios {
-        self.line.lock().termios
+        *self.line.lock().termios()
     }
 
     /// Changes its settings; with `flush`, what was typed and not read is forgotten.
@@ -147,44 +160,75 @@ impl Tty {
 
     /// One byte has been typed.
     fn typed(&self, kernel: &'static Kernel, byte: u8) {
-        let mut line = self.line.lock();
+        let now = self.machine.now();
         let Typed {
             echo,
             signal,
             ready,
-        } = line.type_byte(byte);
-        drop(line);
+        } = self.line.lock().type_byte(byte, now);
         if !echo.is_empty() {
-            self.machine.console_write(echo.as_slice());
+            self.show_echo(&echo);
         }
         if let Some(signal) = signal {
             self.signal(kernel, signal);
         }
+        // A raw read that counts the time since the last byte looks at the clock again.
         if ready {
             self.readable.wake_all();
+        }
+    }
+
+    /// Wipes out columns, then shows what was typed; in one piece but for the wiping of a long line.
+    fn show_echo(&self, echo: &Echo) {
+        const WIPE: &[u8] = b"\x08 \x08";
+        let mut text = [0u8; CHUNK];
+        let mut left = echo.erased;
+        loop {
+            let columns = left.min((CHUNK - echo.as_slice().len()) / WIPE.len());
+            left -= columns;
+            let last: &[u8] = if left == 0 { echo.as_slice() } else { &[] };
+            let bytes = WIPE.iter().cycle().take(columns * WIPE.len()).chain(last);
+            text.iter_mut()
+                .zip(bytes)
+                .for_each(|(to, from)| *to = *from);
+            self.machine.console_write(
+                text.get(..columns * WIPE.len() + last.len())
+                    .unwrap_or_default(),
+            );
+            if left == 0 {
+                return;
+            }
         }
     }
 
     /// Writes to the screen as the output settings say. EFAULT; what went before the fault has been shown.
     fn write(&self, source: &mut dyn Source) -> Result<usize> {
         let wanted = source.remaining();
-        let post = self.termios().adds_returns();
         let mut chunk = [0u8; CHUNK];
         while source.remaining() > 0 {
-            let length = source.remaining().min(CHUNK);
-            let piece = chunk.get_mut(..length).unwrap_or_default();
-            if let Err(errno) = source.take(piece) {
+            let piece = chunk
+                .get_mut(..source.remaining().min(CHUNK))
+                .unwrap_or_default();
+            let before = source.remaining();
+            let taken = source.take(piece);
+            // Of a piece that cannot be read as a whole, the beginning may have been.
+            let done = before - source.remaining();
+            self.show(piece.get(..done).unwrap_or_default());
+            if let Err(errno) = taken {
                 let done = wanted - source.remaining();
                 return if done > 0 { Ok(done) } else { Err(errno) };
             }
-            self.show(piece, post);
         }
         Ok(wanted)
     }
 
-    /// Shows `text`, with a carriage return before each newline if `post`.
-    fn show(&self, text: &[u8], post: bool) {
-        if !post {
+    /// Shows `text`, at most [`CHUNK`] bytes, in one piece, with a carriage return before each newline if the settings say so.
+    fn show(&self, text: &[u8]) {
+        let mut line = self.line.lock();
+        line.wrote(text);
+        let adds_returns = line.termios().adds_returns();
+        drop(line);
+        if !adds_returns || !text.contains(&b'\n') {
             return self.machine.console_write(text);
         }
         let mut whole = [0u8; CHUNK * 2];
@@ -224,18 +268,15 @@ impl File for TtyFile {
         if sink.remaining() == 0 {
             return Ok(0);
         }
-        // What is read is gone from the line, so the buffer must be there for it.
-        let mut chunk = [0u8; CHUNK];
-        let wanted = sink.remaining().min(CHUNK);
-        sink.prepare(wanted)?;
-        let count = self
-            .tty
-            .line
-            .lock()
-            .read(chunk.get_mut(..wanted).unwrap_or_default())
-            .ok_or(Errno::EAGAIN)?;
-        sink.put(chunk.get(..count).unwrap_or_default())?;
-        Ok(count)
+        self.tty.line.lock().read(sink, false)
+    }
+
+    fn try_read_late(&self, sink: &mut dyn Sink) -> Result<usize> {
+        self.tty.line.lock().read(sink, true)
+    }
+
+    fn read_deadline(&self, begun: Instant) -> Option<Instant> {
+        self.tty.line.lock().deadline(begun)
     }
 
     fn try_write(&self, source: &mut dyn Source, _: u64) -> Result<usize> {

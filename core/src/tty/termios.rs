@@ -1,5 +1,6 @@
 //! A terminal's settings (termios(3)); layout and values of asm-generic/termbits.h.
 
+use crate::time::NANOS_PER_SECOND;
 use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -7,12 +8,18 @@ bitflags! {
     /// Input settings that have an effect.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Input: u32 {
+        /// The eighth bit of what is typed is taken off.
+        const ISTRIP = 0o40;
         /// A newline typed becomes a carriage return.
         const INLCR = 0o100;
         /// A carriage return typed is dropped.
         const IGNCR = 0o200;
         /// A carriage return typed becomes a newline.
         const ICRNL = 0o400;
+        /// What no longer fits rings the bell.
+        const IMAXBEL = 0o20_000;
+        /// What is typed is UTF-8: erase takes whole characters.
+        const IUTF8 = 0o40_000;
     }
 
     /// Local settings that have an effect.
@@ -72,6 +79,8 @@ pub mod cc {
     pub const VWERASE: usize = 14;
     /// The next character is taken as it is.
     pub const VLNEXT: usize = 15;
+    /// Yet another end of line.
+    pub const VEOL2: usize = 16;
 }
 
 /// `struct termios` of the kernel: 36 bytes.
@@ -113,7 +122,7 @@ impl Default for Termios {
         let local = Local::ISIG | Local::ICANON | Local::ECHO | Local::ECHOE | Local::ECHOK;
         let local = local | Local::ECHOCTL | Local::ECHOKE | Local::IEXTEN;
         Termios {
-            c_iflag: Input::ICRNL.bits() | 0o2000,
+            c_iflag: Input::ICRNL.union(Input::IUTF8).bits(),
             c_oflag: OPOST | ONLCR,
             // 38400 baud, eight bits, receiver on.
             c_cflag: 0o17 | 0o60 | 0o200,
@@ -155,5 +164,13 @@ impl Termios {
         self.c_cc
             .get(cc::VMIN)
             .map_or(1, |minimum| usize::from(*minimum))
+    }
+
+    /// How long a raw read waits for more (VTIME, tenths of a second), in nanoseconds; 0: VTIME is not set.
+    #[must_use]
+    pub fn patience(&self) -> u64 {
+        self.c_cc
+            .get(cc::VTIME)
+            .map_or(0, |tenths| u64::from(*tenths) * (NANOS_PER_SECOND / 10))
     }
 }

@@ -1,5 +1,5 @@
-//! `reg` as the CPU sees it: cells of any parent, translated through every `ranges` above (Devicetree Specification 2.3.5 to
-//! 2.3.8).
+//! `reg` as the CPU sees it: cells of any parent, translated through every `ranges` above (Devicetree Specification
+//! 2.3.5 to 2.3.8).
 
 use super::cells::Cells;
 use super::error::Error;
@@ -29,8 +29,8 @@ impl Region {
     }
 }
 
-/// How many cells the addresses and sizes of a node's children have. The specification allows addresses and sizes beyond
-/// 64 bits; here they are an error where their value needs them.
+/// How many cells the addresses and sizes of a node's children have. The specification allows addresses and sizes
+/// beyond 64 bits; here they are an error where their value needs them.
 #[derive(Clone, Copy)]
 pub(super) struct CellCounts {
     pub(super) address: u32,
@@ -90,8 +90,8 @@ impl Regions<'_> {
 }
 
 impl<'a> Node<'a> {
-    /// The node's register blocks (or memory) as CPU addresses; none if it has no `reg`. An entry that makes no sense, or that
-    /// no `ranges` leads to, is an error in its place.
+    /// The node's register blocks (or memory) as CPU addresses; none if it has no `reg`. An entry that makes no sense,
+    /// or that no `ranges` leads to, is an error in its place.
     pub fn regions(&self) -> Result<Regions<'a>, Error> {
         self.reg_entries(true)
     }
@@ -141,8 +141,8 @@ fn to_cpu(node: &Node<'_>, mut region: Region) -> Result<Region, Error> {
     Ok(region)
 }
 
-/// `region` on bus `bus`, as its parent bus has it. No `ranges` at all: nothing on the bus is memory-mapped. An empty one: one to
-/// one.
+/// `region` on bus `bus`, as its parent bus has it. No `ranges` at all: nothing on the bus is memory-mapped. An empty
+/// one: one to one.
 fn through_ranges(bus: &Node<'_>, parent: &Node<'_>, region: Region) -> Result<Region, Error> {
     let unreachable = Error::Unreachable {
         address: region.address,
@@ -160,7 +160,8 @@ fn through_ranges(bus: &Node<'_>, parent: &Node<'_>, region: Region) -> Result<R
     for entry in ranges.chunks_exact(width) {
         let mut cells = Cells(entry);
         let from = cells.number(child.address);
-        // An entry in an address space wider than 64 bits (PCI's first cell is flags) maps nothing that is asked for here.
+        // An entry in an address space wider than 64 bits (PCI's first cell is flags) maps nothing that is asked for
+        // here.
         let Some(from) = from else { continue };
         let (Some(to), Some(size)) = (cells.number(above.address), cells.number(child.size)) else {
             continue;

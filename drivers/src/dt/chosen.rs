@@ -1,5 +1,5 @@
-//! `/chosen`: what the loader says to the kernel (Devicetree Specification 3.6; Documentation/devicetree/bindings/chosen.txt
-//! and dt-schema's chosen.yaml).
+//! `/chosen`: what the loader says to the kernel (Devicetree Specification 3.6;
+//! Documentation/devicetree/bindings/chosen.txt and dt-schema's chosen.yaml).
 
 use super::Tree;
 use super::address::Region;
@@ -65,8 +65,8 @@ impl<'a> Chosen<'a> {
         self.0.property("rng-seed").unwrap_or_default()
     }
 
-    /// Random bits from the loader, for the layout of the kernel's addresses. 0 counts as none: a kernel that has used the
-    /// seed overwrites it so.
+    /// Random bits from the loader, for the layout of the kernel's addresses. 0 counts as none: a kernel that has used
+    /// the seed overwrites it so.
     #[must_use]
     pub fn kaslr_seed(&self) -> Option<u64> {
         self.0.u64("kaslr-seed").ok()?.filter(|&seed| seed != 0)
@@ -86,8 +86,8 @@ impl<'a> Tree<'a> {
         self.root().child("chosen").map(Chosen)
     }
 
-    /// The console that `/chosen` asks for by path or alias, with options. None if it asks for none or for a node that is
-    /// not there.
+    /// The console that `/chosen` asks for by path or alias, with options. None if it asks for none or for a node that
+    /// is not there.
     #[must_use]
     pub fn stdout(&self) -> Option<Stdout<'a>> {
         let chosen = self.root().child("chosen")?;

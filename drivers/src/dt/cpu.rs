@@ -57,8 +57,8 @@ fn enable_method<'a>(node: &Node<'a>) -> Result<EnableMethod<'a>, Error> {
 }
 
 impl<'a> Tree<'a> {
-    /// The CPUs, in the tree's order, those whose `status` says that they failed left out: `disabled` means only that a CPU
-    /// waits to be started. One that makes no sense is an error in its place.
+    /// The CPUs, in the tree's order, those whose `status` says that they failed left out: `disabled` means only that a
+    /// CPU waits to be started. One that makes no sense is an error in its place.
     pub fn cpus(&self) -> impl Iterator<Item = Result<Cpu<'a>, Error>> + use<'a> {
         self.root()
             .child("cpus")

@@ -23,8 +23,8 @@ impl fmt::Display for Block {
     }
 }
 
-/// Why a device tree, or a property of it, cannot be used. Offsets are in bytes into the structure block unless they say
-/// otherwise.
+/// Why a device tree, or a property of it, cannot be used. Offsets are in bytes into the structure block unless they
+/// say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// Fewer bytes than a header has.

@@ -3,15 +3,16 @@
 use super::cells::be32;
 use super::error::{Block, Error};
 
-/// The most bytes that a tree may have: what the Linux arm64 boot protocol allows (Documentation/arch/arm64/booting.rst).
+/// The most bytes that a tree may have: what the Linux arm64 boot protocol allows
+/// (Documentation/arch/arm64/booting.rst).
 pub const MAX_SIZE: usize = 2 << 20;
 
 const MAGIC: u32 = 0xd00d_feed;
 const VERSION: u32 = 17;
 const HEADER_SIZE: usize = 40;
 
-/// The size in bytes of the tree that starts with `header` (its first 8 bytes at least): how much a loader has to map before
-/// it can call [`super::Tree::new`]. Errors if this is no tree, or one larger than [`MAX_SIZE`].
+/// The size in bytes of the tree that starts with `header` (its first 8 bytes at least): how much a loader has to map
+/// before it can call [`super::Tree::new`]. Errors if this is no tree, or one larger than [`MAX_SIZE`].
 pub fn total_size(header: &[u8]) -> Result<usize, Error> {
     let (Some(magic), Some(size)) = (be32(header, 0), be32(header, 4)) else {
         return Err(Error::NoHeader {
@@ -103,8 +104,8 @@ fn check_reservations(whole: &[u8], offset: usize) -> Result<(), Error> {
     }
 }
 
-/// Names are ASCII (Devicetree Specification 2.2.4), and a name may start anywhere in the block: so it must be ASCII as a
-/// whole, and end with a terminator.
+/// Names are ASCII (Devicetree Specification 2.2.4), and a name may start anywhere in the block: so it must be ASCII as
+/// a whole, and end with a terminator.
 fn check_strings(strings: &[u8]) -> Result<(), Error> {
     if strings.is_ascii() && strings.last().is_none_or(|&byte| byte == 0) {
         Ok(())

@@ -5,7 +5,8 @@ use super::error::Error;
 use super::node::Node;
 use super::tree::find_phandle;
 
-/// The most cells of an interrupt specifier that are read. A GIC's has three or four, a bcm2836's two, a plain one's one.
+/// The most cells of an interrupt specifier that are read. A GIC's has three or four, a bcm2836's two, a plain one's
+/// one.
 pub const MAX_INTERRUPT_CELLS: usize = 4;
 
 /// One interrupt of a device.
@@ -129,8 +130,8 @@ impl<'a> Node<'a> {
             .position(|text| text == name)
     }
 
-    /// Where the node's `interrupts` arrive: at the node that the nearest `interrupt-parent` names, its own or one above
-    /// it; else at the nearest node above that has `#interrupt-cells`.
+    /// Where the node's `interrupts` arrive: at the node that the nearest `interrupt-parent` names, its own or one
+    /// above it; else at the nearest node above that has `#interrupt-cells`.
     pub fn interrupt_parent(&self) -> Result<Node<'a>, Error> {
         let missing = Error::Missing("interrupt-parent");
         let mut node = *self;

@@ -24,9 +24,9 @@ impl<'a> Tree<'a> {
             .filter(|bank| !matches!(bank, Ok(Region { size: 0, .. })))
     }
 
-    /// What must not be given away: the entries of the memory reservation block, and the children of `/reserved-memory` that
-    /// stand at fixed addresses. Those that ask for a place anywhere have none and are left out. The tree itself, the kernel
-    /// and the initial RAM disk need not be among them: their owner reserves them.
+    /// What must not be given away: the entries of the memory reservation block, and the children of `/reserved-memory`
+    /// that stand at fixed addresses. Those that ask for a place anywhere have none and are left out. The tree itself,
+    /// the kernel and the initial RAM disk need not be among them: their owner reserves them.
     pub fn reserved(&self) -> impl Iterator<Item = Result<Reserved, Error>> + use<'a> {
         let nodes = self
             .root()
@@ -42,9 +42,9 @@ impl<'a> Tree<'a> {
         self.reservation_block().map(Ok).chain(nodes)
     }
 
-    /// The memory reservation block, read by crate `fdt`. [`Tree::new`] has checked what that relies upon: that the offset lies
-    /// within the tree and that a terminating entry comes before its end. Entries that wrap are cut at the end of the
-    /// address space.
+    /// The memory reservation block, read by crate `fdt`. [`Tree::new`] has checked what that relies upon: that the
+    /// offset lies within the tree and that a terminating entry comes before its end. Entries that wrap are cut at the
+    /// end of the address space.
     fn reservation_block(&self) -> impl Iterator<Item = Reserved> + use<'a> {
         let entries = fdt::Fdt::new(self.whole)
             .ok()

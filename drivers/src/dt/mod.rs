@@ -1,10 +1,10 @@
 //! The flattened device tree, checked before it is trusted (Devicetree Specification 0.4).
 //!
-//! [`Tree::new`] walks the whole blob once and says what is wrong with it, if anything is. After that a walk cannot leave
-//! the blob; what a property *means* is checked where it is read, and a property that makes no sense is an [`Error`] with
-//! its name. Nothing here allocates, blocks or panics. Crate `fdt` reads the header and the memory reservation
-//! block; the structure block has a token walker of its own, because `fdt` 0.1.5 panics on trees with NOP tokens, and QEMU's raspi4b
-//! makes such trees (docs/dependencies.md).
+//! [`Tree::new`] walks the whole blob once and says what is wrong with it, if anything is. After that a walk cannot
+//! leave the blob; what a property *means* is checked where it is read, and a property that makes no sense is an
+//! [`Error`] with its name. Nothing here allocates, blocks or panics. Crate `fdt` reads the header and the memory
+//! reservation block; the structure block has a token walker of its own, because `fdt` 0.1.5 panics on trees with NOP
+//! tokens, and QEMU's raspi4b makes such trees (docs/dependencies.md).
 
 mod address;
 mod cells;

@@ -1,5 +1,6 @@
-//! The trees that boards really hand over: virt's as QEMU makes it, the Pis' and the Pine64's as Debian's kernel packages carry them.
-//! What the reader says is held against `dtoolkit`, which was written by others, and against the facts of the boards.
+//! The trees that boards really hand over: virt's as QEMU makes it, the Pis' and the Pine64's as Debian's kernel
+//! packages carry them. What the reader says is held against `dtoolkit`, which was written by others, and against the
+//! facts of the boards.
 
 use std::println;
 use std::string::{String, ToString};

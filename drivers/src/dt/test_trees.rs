@@ -9,8 +9,9 @@ use std::{format, fs, println};
 
 use vm_fdt::{FdtReserveEntry, FdtWriter};
 
-/// A tree with all that the reader reads, in the shape of a Raspberry Pi's: a bus whose addresses are not the CPU's, inherited
-/// interrupt parents, aliases, options after the console's path, spin tables, memory reservations of both kinds.
+/// A tree with all that the reader reads, in the shape of a Raspberry Pi's: a bus whose addresses are not the CPU's,
+/// inherited interrupt parents, aliases, options after the console's path, spin tables, memory reservations of both
+/// kinds.
 pub(super) fn board() -> Vec<u8> {
     build(|tree| {
         let root = tree.begin_node("")?;
@@ -231,8 +232,8 @@ fn temporary(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("halyard-{process}-{count}-{name}"))
 }
 
-/// A board's tree out of Debian's kernel package, from `.cache/dtb` of the workspace or from HALYARD_DTB_DIR; None, and a
-/// word about it, if it is not there.
+/// A board's tree out of Debian's kernel package, from `.cache/dtb` of the workspace or from HALYARD_DTB_DIR; None, and
+/// a word about it, if it is not there.
 pub(super) fn real(name: &str) -> Option<Vec<u8>> {
     let directory = std::env::var_os("HALYARD_DTB_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/dtb"),

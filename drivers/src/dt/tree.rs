@@ -15,8 +15,8 @@ pub struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// Checks the tree at the start of `bytes`, which may be longer than it. Errors say what is wrong with it. One pass over the
-    /// structure block.
+    /// Checks the tree at the start of `bytes`, which may be longer than it. Errors say what is wrong with it. One pass
+    /// over the structure block.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Error> {
         let parts = header::split(bytes)?;
         let blocks = Blocks {
@@ -59,8 +59,9 @@ impl<'a> Tree<'a> {
         Nodes::below(self.root())
     }
 
-    /// The node at `path`: from the root (`/soc/serial@7e201000`) or from an alias (`serial0`, `soc/i2c`). A component without a unit
-    /// address finds the first node of that name. What follows a colon (options of `stdout-path`) is left out.
+    /// The node at `path`: from the root (`/soc/serial@7e201000`) or from an alias (`serial0`, `soc/i2c`). A component
+    /// without a unit address finds the first node of that name. What follows a colon (options of `stdout-path`) is
+    /// left out.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<Node<'a>> {
         let path = path.split(':').next()?;
@@ -252,7 +253,8 @@ mod tests {
             }
         };
         let original = Tree::new(&whole).unwrap();
-        // The last child of a node, one in the middle, and a property, as libfdt's fdt_nop_node and fdt_nop_property do.
+        // The last child of a node, one in the middle, and a property, as libfdt's fdt_nop_node and fdt_nop_property
+        // do.
         for path in ["/soc/bus@7e100000/device@10000", "/cpus/cpu@1"] {
             let node = original.find(path).unwrap();
             let start = node.starts[node.depth - 1] as usize;

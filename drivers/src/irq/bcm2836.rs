@@ -1,10 +1,10 @@
 //! The Raspberry Pi 3's interrupt controllers: the local one of the four cores (BCM2836 "QA7_rev3.4"; binding
-//! interrupt-controller/brcm,bcm2836-l1-intc.txt), and below it the one of the VideoCore's devices (BCM2835 ARM Peripherals 7; binding
-//! interrupt-controller/brcm,bcm2835-armctrl-ic.yaml). Also the Pi 2's.
+//! interrupt-controller/brcm,bcm2836-l1-intc.txt), and below it the one of the VideoCore's devices (BCM2835 ARM
+//! Peripherals 7; binding interrupt-controller/brcm,bcm2835-armctrl-ic.yaml). Also the Pi 2's.
 //!
-//! Lines are numbered here: 0 to 7 IPIs, from 16 the local controller's own, from 32 the devices' banks of 32. There is nothing to
-//! acknowledge but an IPI, no priority, no edge, and no end: a line interrupts until its device is quiet. All device lines go to one
-//! core.
+//! Lines are numbered here: 0 to 7 IPIs, from 16 the local controller's own, from 32 the devices' banks of 32. There is
+//! nothing to acknowledge but an IPI, no priority, no edge, and no end: a line interrupts until its device is quiet.
+//! All device lines go to one core.
 
 use tock_registers::interfaces::{Readable, Writeable};
 

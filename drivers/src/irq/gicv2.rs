@@ -1,11 +1,12 @@
 //! The Generic Interrupt Controller, version 2 (Arm IHI 0048B; GIC-400: Arm DDI 0471B).
 //!
-//! Drives the registers itself: `arm-gic` 0.10.0 writes priorities by the word over those of three neighbours, never sets
-//! ITARGETSR, ends an SGI without its sender's number, and takes both register blocks for itself alone, where four CPUs
-//! use theirs at once (docs/dependencies.md).
+//! Drives the registers itself: `arm-gic` 0.10.0 writes priorities by the word over those of three neighbours, never
+//! sets ITARGETSR, ends an SGI without its sender's number, and takes both register blocks for itself alone, where four
+//! CPUs use theirs at once (docs/dependencies.md).
 //!
-//! The same writes serve a GIC without the Security Extensions, where all lines are in group 0, and the non-secure view of one
-//! with them, where all that is seen is in group 1: bit 0 of both CTLR enables what we have (IHI 0048B 4.3.1, 4.4.1).
+//! The same writes serve a GIC without the Security Extensions, where all lines are in group 0, and the non-secure view
+//! of one with them, where all that is seen is in group 1: bit 0 of both CTLR enables what we have (IHI 0048B 4.3.1,
+//! 4.4.1).
 
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_bitfields;
@@ -160,7 +161,8 @@ impl<W: Window> Distributor<W> {
         Ok(())
     }
 
-    /// Two bits a line, of which the upper says edge (4.3.13). Those of SGIs, and of PPIs on a GIC-400, cannot be changed.
+    /// Two bits a line, of which the upper says edge (4.3.13). Those of SGIs, and of PPIs on a GIC-400, cannot be
+    /// changed.
     fn set_trigger(&self, line: u32, trigger: Trigger) {
         let register = self.window.at(GICD_ICFGR.nth(line as usize / 16));
         let edge = 2 << (2 * (line % 16));

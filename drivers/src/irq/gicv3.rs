@@ -1,19 +1,20 @@
 //! The Generic Interrupt Controller, version 3 (Arm IHI 0069H), by crate `arm-gic`.
 //!
-//! `arm-gic` owns the registers. Here stands what it leaves to its user: which redistributor is which CPU's, where each shared line
-//! is routed, that no number from outside reaches an assertion, and that special INTIDs are no interrupts.
+//! `arm-gic` owns the registers. Here stands what it leaves to its user: which redistributor is which CPU's, where each
+//! shared line is routed, that no number from outside reaches an assertion, and that special INTIDs are no interrupts.
 
 use arm_gic::gicv3::{GicCpuInterface, GicError, GicV3, Group, SgiTarget, SgiTargetGroup};
 use arm_gic::{IntId, InterruptGroup};
 
 use super::{Ack, CpuTarget, Error, Ipi, Line, Priority, Trigger};
 
-/// The whole of a GICv3: `GicV3::new(distributor, redistributors, count)`, unsafe, is for whoever maps the
-/// registers. `count` is as many redistributors as the second entry of `reg` has room for (128 KiB each); those past the last are not touched.
+/// The whole of a GICv3: `GicV3::new(distributor, redistributors, count)`, unsafe, is for whoever maps the registers.
+/// `count` is as many redistributors as the second entry of `reg` has room for (128 KiB each); those past the last are
+/// not touched.
 pub type Redistributors = GicV3<'static>;
 
-/// The highest affinity level 0 that an IPI reaches: the target list has 16 bits, and the range selector is not used (IHI 0069H,
-/// ICC_SGI1R_EL1).
+/// The highest affinity level 0 that an IPI reaches: the target list has 16 bits, and the range selector is not used
+/// (IHI 0069H, ICC_SGI1R_EL1).
 pub const MAX_AFFINITY_0: u64 = 15;
 
 const FIRST_SHARED: u32 = 32;

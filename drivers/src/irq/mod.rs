@@ -1,12 +1,14 @@
 //! Interrupt controllers, under one face for arch.
 //!
-//! A controller has two halves, as the hardware has. [`Controller`] configures: which line goes where, how urgent it is. It is
-//! used rarely, from any CPU, under its owner's lock (`&mut self`). [`CpuInterface`] is what each CPU uses at each interrupt,
-//! and for interrupting another: without a lock, a few loads and stores or system registers, on the calling CPU's own state.
+//! A controller has two halves, as the hardware has. [`Controller`] configures: which line goes where, how urgent it
+//! is. It is used rarely, from any CPU, under its owner's lock (`&mut self`). [`CpuInterface`] is what each CPU uses at
+//! each interrupt, and for interrupting another: without a lock, a few loads and stores or system registers, on the
+//! calling CPU's own state.
 //!
-//! Order on a starting CPU: [`Controller::init`] once, on the boot CPU; [`Controller::init_cpu`] on every CPU, the boot CPU
-//! too; then [`Controller::enable`]. Nothing here blocks, allocates or panics, whatever a tree or a caller asks for.
-//! Memory order is the caller's: it issues the barrier between what an IPI is about and [`CpuInterface::send_ipi`].
+//! Order on a starting CPU: [`Controller::init`] once, on the boot CPU; [`Controller::init_cpu`] on every CPU, the boot
+//! CPU too; then [`Controller::enable`]. Nothing here blocks, allocates or panics, whatever a tree or a caller asks
+//! for. Memory order is the caller's: it issues the barrier between what an IPI is about and
+//! [`CpuInterface::send_ipi`].
 
 mod bcm2836;
 mod gicv2;
@@ -57,7 +59,8 @@ impl Ipi {
     }
 }
 
-/// How a controller names a CPU. A CPU learns its own from [`Controller::init_cpu`]; others keep it, as bits if they like.
+/// How a controller names a CPU. A CPU learns its own from [`Controller::init_cpu`]; others keep it, as bits if they
+/// like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuTarget(u32);
 
@@ -75,7 +78,8 @@ impl CpuTarget {
     }
 }
 
-/// How urgent a line is: lower is more urgent (IHI 0048B 3.3). Of no effect among lines while a CPU takes no interrupt within another.
+/// How urgent a line is: lower is more urgent (IHI 0048B 3.3). Of no effect among lines while a CPU takes no interrupt
+/// within another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Priority(pub u8);
 
@@ -125,8 +129,9 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// The line of a device's interrupt at a GIC, and its trigger where the tree gives one. Specifier: kind (0 shared, 1 private), number,
-/// flags (bindings/interrupt-controller/arm,gic.yaml, arm,gic-v3.yaml; include/dt-bindings/interrupt-controller/irq.h).
+/// The line of a device's interrupt at a GIC, and its trigger where the tree gives one. Specifier: kind (0 shared, 1
+/// private), number, flags (bindings/interrupt-controller/arm,gic.yaml, arm,gic-v3.yaml;
+/// include/dt-bindings/interrupt-controller/irq.h).
 pub fn gic_line(interrupt: &dt::Interrupt<'_>) -> Result<(Line, Option<Trigger>), Error> {
     let &[kind, number, flags, ..] = interrupt.specifier() else {
         return Err(Error::BadSpecifier);
@@ -170,8 +175,8 @@ pub enum Controller<W> {
     Bcm2836(bcm2836::Controllers<W>),
 }
 
-/// The half that each CPU uses: each its own copy, from [`CpuInterface::of_cpu`]. A GIC's may be shared by all, for its registers know
-/// who asks.
+/// The half that each CPU uses: each its own copy, from [`CpuInterface::of_cpu`]. A GIC's may be shared by all, for its
+/// registers know who asks.
 #[derive(Clone, Copy, Debug)]
 pub enum CpuInterface<W> {
     /// A GIC of version 2, or 1.
@@ -215,8 +220,8 @@ impl<W: Window + Clone> Controller<W> {
         ))
     }
 
-    /// Brings the shared part to a known state: all lines disabled, none pending or active, level-triggered, of normal priority;
-    /// and switches it on. Once, on the boot CPU.
+    /// Brings the shared part to a known state: all lines disabled, none pending or active, level-triggered, of normal
+    /// priority; and switches it on. Once, on the boot CPU.
     pub fn init(&mut self) {
         match self {
             Controller::GicV2(gic) => gic.init(),
@@ -225,9 +230,9 @@ impl<W: Window + Clone> Controller<W> {
         }
     }
 
-    /// Brings the calling CPU's part to a known state and switches it on, its IPIs too; returns how others name this CPU. `mpidr`
-    /// is the CPU's MPIDR_EL1. With a GICv3 the caller has set SRE in ICC_SRE_EL1 (and in ICC_SRE_EL2, with Enable, if it came
-    /// through EL2) and synchronised.
+    /// Brings the calling CPU's part to a known state and switches it on, its IPIs too; returns how others name this
+    /// CPU. `mpidr` is the CPU's MPIDR_EL1. With a GICv3 the caller has set SRE in ICC_SRE_EL1 (and in ICC_SRE_EL2,
+    /// with Enable, if it came through EL2) and synchronised.
     pub fn init_cpu(&mut self, mpidr: u64) -> Result<CpuTarget, Error> {
         match self {
             Controller::GicV2(gic) => Ok(gic.init_cpu()),
@@ -236,8 +241,8 @@ impl<W: Window + Clone> Controller<W> {
         }
     }
 
-    /// Lets `line` interrupt `target`. A private line (below 32) is the calling CPU's own, and `target` must be that CPU.
-    /// None for `trigger` leaves it as it is.
+    /// Lets `line` interrupt `target`. A private line (below 32) is the calling CPU's own, and `target` must be that
+    /// CPU. None for `trigger` leaves it as it is.
     pub fn enable(
         &mut self,
         line: Line,
@@ -263,8 +268,8 @@ impl<W: Window + Clone> Controller<W> {
 }
 
 impl<W: Window> CpuInterface<W> {
-    /// The interface of the CPU that [`Controller::init_cpu`] has named `target`. What the constructors give is the boot
-    /// CPU's.
+    /// The interface of the CPU that [`Controller::init_cpu`] has named `target`. What the constructors give is the
+    /// boot CPU's.
     #[must_use]
     pub fn of_cpu(self, target: CpuTarget) -> Self {
         match self {

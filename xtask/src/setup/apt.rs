@@ -4,21 +4,16 @@
 //! a user who is not root.
 
 use std::path::Path;
-use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use semver::Version;
 
 use super::needs::{Need, oldest_qemu};
+use super::root::Root;
 use super::{Consent, sources};
 use crate::process;
 use crate::ui::Ui;
 use crate::workspace::Workspace;
-
-/// How long another apt or dpkg is waited for.
-const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The QEMU that plays every board there will be; an older one plays fewer.
 const GOOD_QEMU: Version = Version::new(9, 0, 0);
@@ -36,23 +31,9 @@ pub(crate) fn install(
             wishes(needs)
         );
     }
-    let root = Root::find(needs)?;
+    let root = Root::find(&wishes(needs))?;
     let backports = backports_to_add(needs);
-    let mut commands = Vec::new();
-    if let Some(stanza) = &backports {
-        commands.push(format!("{}write {}:", root.prefix(), sources::OWN_FILE));
-        commands.extend(stanza.lines().map(|line| format!("    {line}")));
-    }
-    commands.push(format!(
-        "{}apt-get update   (if the package lists are missing or old)",
-        root.prefix()
-    ));
-    commands.push(format!(
-        "{}apt-get install --no-install-recommends {}",
-        root.prefix(),
-        wishes(needs)
-    ));
-    if !consent.obtain(ui, &commands)? {
+    if !consent.obtain(ui, &plan(&root, backports.as_deref(), needs))? {
         bail!("not installed, as you wish; `cargo xtask doctor` says what is missing");
     }
     if let Some(stanza) = &backports {
@@ -76,6 +57,24 @@ pub(crate) fn install(
         step.done();
     }
     Ok(())
+}
+
+/// What would be run, for a person to agree to.
+fn plan(root: &Root, backports: Option<&str>, needs: &[Need]) -> Vec<String> {
+    let sudo = root.prefix();
+    let mut commands = Vec::new();
+    if let Some(stanza) = backports {
+        commands.push(format!("{sudo}write {}:", sources::OWN_FILE));
+        commands.extend(stanza.lines().map(|line| format!("    {line}")));
+    }
+    commands.push(format!(
+        "{sudo}apt-get update   (if the package lists are missing or old)"
+    ));
+    commands.push(format!(
+        "{sudo}apt-get install --no-install-recommends {}",
+        wishes(needs)
+    ));
+    commands
 }
 
 /// How a need would be met, in words.
@@ -235,119 +234,6 @@ fn upstream(version: &str) -> Version {
     let mut numbers = numbers.split('.').map(|number| number.parse().unwrap_or(0));
     let mut next = || numbers.next().unwrap_or(0);
     Version::new(next(), next(), next())
-}
-
-/// How commands become root's.
-enum Root {
-    /// They are already.
-    Already,
-    /// Through sudo.
-    Sudo,
-}
-
-impl Root {
-    /// Finds a way. Error: there is none; the message has the command for whoever is root.
-    fn find(needs: &[Need]) -> Result<Self> {
-        if process::ask(Path::new("id"), &["-u"]).is_some_and(|id| id.trim() == "0") {
-            return Ok(Self::Already);
-        }
-        if process::on_path("sudo").is_some() {
-            return Ok(Self::Sudo);
-        }
-        bail!(
-            "packages are missing, and only root may install them; there is no sudo here\n  \
-             as root: apt-get update && apt-get install --no-install-recommends {}",
-            wishes(needs)
-        );
-    }
-
-    fn prefix(&self) -> &'static str {
-        match self {
-            Self::Already => "",
-            Self::Sudo => "sudo ",
-        }
-    }
-
-    fn command(&self, program: &str) -> Command {
-        match self {
-            Self::Already => Command::new(program),
-            Self::Sudo => {
-                let mut command = Command::new("sudo");
-                command.arg(program);
-                command
-            }
-        }
-    }
-
-    /// Runs apt-get, waiting for another one to finish. Error: it failed; the message has its last words.
-    fn apt(&self, ui: &Ui, words: &[&str], mut seen: impl FnMut(&str)) -> Result<()> {
-        let started = Instant::now();
-        loop {
-            // env(1) and not the child's environment: sudo clears that.
-            let mut command = self.command("env");
-            command
-                .args([
-                    "DEBIAN_FRONTEND=noninteractive",
-                    "LC_ALL=C",
-                    "apt-get",
-                    "--quiet",
-                ])
-                .args(words);
-            let output = process::watch(ui, command, &mut seen)?;
-            if output.status.success() {
-                return Ok(());
-            }
-            let locked = output
-                .lines
-                .iter()
-                .any(|line| line.contains("Could not get lock"));
-            if !locked || started.elapsed() > PATIENCE {
-                let from = output.lines.len().saturating_sub(12);
-                bail!(
-                    "apt-get: {}\n  {}",
-                    process::ended(output.status),
-                    output.lines[from..].join("\n  ")
-                );
-            }
-            seen("another apt or dpkg is at work; waiting for it");
-            sleep(Duration::from_secs(2));
-        }
-    }
-
-    /// Writes a file of root's.
-    fn write(&self, ui: &Ui, path: &Path, text: &str) -> Result<()> {
-        let mut command = self.command("sh");
-        command
-            .args([
-                "-c",
-                r#"printf '%s' "$1" > "$2" && chmod 644 "$2""#,
-                "sh",
-                text,
-            ])
-            .arg(path);
-        self.run(ui, command)
-            .with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    /// Removes a file of root's.
-    fn remove(&self, ui: &Ui, path: &Path) -> Result<()> {
-        let mut command = self.command("rm");
-        command.arg("-f").arg(path);
-        self.run(ui, command)
-            .with_context(|| format!("cannot remove {}", path.display()))
-    }
-
-    fn run(&self, ui: &Ui, command: Command) -> Result<()> {
-        let output = process::watch(ui, command, |_| {})?;
-        if !output.status.success() {
-            bail!(
-                "{}: {}",
-                process::ended(output.status),
-                output.lines.join("\n")
-            );
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

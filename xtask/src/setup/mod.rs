@@ -1,10 +1,11 @@
 //! Gets what building, running and testing need, with consent.
 //!
 //! [`needs`] knows what is needed and looks whether it is there, changing nothing; [`apt`] gets Debian packages;
-//! [`sources`] reads where apt gets them from. A verb calls [`ensure`] with the needs it has.
+//! [`root`] becomes root for it; [`sources`] reads where apt gets them from. A verb calls [`ensure`] with the needs it has.
 
 mod apt;
 mod needs;
+mod root;
 mod sources;
 
 use std::env;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::toolchain::Toolchain;
+use crate::toolchain::{self, Toolchain};
 use crate::ui::Ui;
 use crate::workspace::Workspace;
 
@@ -85,6 +86,10 @@ pub(crate) fn ensure(
     consent: Consent,
     needs: &[Need],
 ) -> Result<()> {
+    if needs.contains(&Need::Core) && env::var_os(toolchain::OVERRIDE).is_some() {
+        // A compiler that was named and is none is not mended by installing another one.
+        Toolchain::find()?;
+    }
     let missing = missing(workspace, needs);
     if missing.is_empty() {
         return Ok(());

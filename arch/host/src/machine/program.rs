@@ -68,7 +68,7 @@ impl Program {
     }
 
     /// Adds a system call with constant arguments; its result is in x0 at the next step.
-    pub fn call<const N: usize>(&mut self, number: u32, arguments: [u64; N]) -> &mut Self {
+    pub fn call<const N: usize>(&mut self, number: usize, arguments: [u64; N]) -> &mut Self {
         self.step(move |cpu| cpu.syscall(number, &arguments))
     }
 
@@ -144,8 +144,8 @@ impl HostCpu<'_> {
     }
 
     /// Makes a system call: `return cpu.syscall(...)`.
-    pub fn syscall(&mut self, number: u32, arguments: &[u64]) -> Result<(), Trap> {
-        self.context.regs.x[8] = u64::from(number);
+    pub fn syscall(&mut self, number: usize, arguments: &[u64]) -> Result<(), Trap> {
+        self.context.regs.x[8] = number as u64;
         for (register, argument) in self.context.regs.x.iter_mut().zip(arguments) {
             *register = *argument;
         }

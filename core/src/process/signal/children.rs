@@ -73,10 +73,13 @@ pub(super) fn report(kernel: &Kernel, process: &Process, event: WaitEvent) {
     }
 }
 
-/// The last thread of `process` has gone and its parent does not know yet: its timers end, groups that it kept from being
-/// orphaned get SIGHUP and SIGCONT if a member is stopped.
-pub fn on_process_end(kernel: &Kernel, process: &Process) {
+/// The last thread of `process` has gone and its parent does not know yet: its timers end, its terminal hangs up if it
+/// leads the session, groups that it kept from being orphaned get SIGHUP and SIGCONT if a member is stopped.
+pub fn on_process_end(kernel: &'static Kernel, process: &Process) {
     process.signals.timers.cancel(kernel);
+    if process.session() == process.pid {
+        kernel.console.session_ended(kernel, process.pid);
+    }
     if process.signals.end_stop() {
         kernel.processes.stopped.fetch_sub(1, Ordering::SeqCst);
     }

@@ -89,20 +89,25 @@ struct FpHead {
     fpcr: u32,
 }
 
-/// What the kernel writes in one piece before the V registers.
-#[repr(C)]
+/// The ucontext and its first record, as the kernel lays them out.
+#[repr(C, align(16))]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 struct Front {
     context: UserContextHead,
     fp: FpHead,
+    v: [u128; 32],
+    /// The fault's record, or the end mark.
+    second: RecordHead,
+    esr: u64,
 }
 
-/// What the kernel writes behind the V registers: the fault's record if there is one, and the end mark.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
-struct Back {
-    esr_record: RecordHead,
-    esr: u64,
+/// All that the kernel writes at the stack pointer, in one piece.
+#[repr(C, align(16))]
+#[derive(Clone, Copy, Debug, IntoBytes, Immutable)]
+struct Written {
+    info: RawInfo,
+    front: Front,
+    /// The end mark behind the fault's record.
     end: [u64; 2],
 }
 
@@ -129,7 +134,7 @@ impl Place {
     }
 }
 
-const _: () = assert!(FRAME_BYTES % 16 == 0);
+const _: () = assert!(FRAME_BYTES.is_multiple_of(16));
 
 /// Makes `task` enter the handler of `action` for `signal`; `mask` comes back when it returns. EFAULT: the frame cannot be
 /// written; then registers are as before.
@@ -155,11 +160,7 @@ pub(super) fn enter(
     } else {
         None
     };
-    write(task, place, mask, &stack, fault)?;
-    if action.flags().contains(ActionFlags::SIGINFO) {
-        task.space
-            .write_user(at(place.frame, 0), &info.to_raw(signal))?;
-    }
+    write(task, place, mask, (signal, info), fault)?;
     if stack.is_disarmed_on_entry() {
         task.thread.signals.set_stack(AltStack::NONE);
     }
@@ -184,48 +185,51 @@ fn write(
     task: &Task,
     place: Place,
     mask: SignalSet,
-    stack: &AltStack,
+    (signal, info): (Signal, &SignalInfo),
     fault: Option<(u64, UserAddr)>,
 ) -> Result<()> {
     let (regs, fp) = (&task.context.regs, &task.context.fp);
-    let space = &task.space;
-    space.write_user(at(place.record, 0), &[regs.x[29], regs.x[30]])?;
-    let front = Front {
-        context: UserContextHead {
-            flags: 0,
-            link: 0,
-            stack: *stack,
-            mask: mask.0,
-            unused: [0; 16],
-            fault_address: fault.map_or(0, |(_, address)| address.0 as u64),
-            x: regs.x,
-            sp: regs.sp,
-            pc: regs.pc,
-            pstate: regs.pstate,
-            align: 0,
-        },
-        fp: FpHead {
-            record: RecordHead {
-                magic: FP_MAGIC,
-                size: FP_BYTES,
-            },
-            fpsr: fp.fpsr,
-            fpcr: fp.fpcr,
-        },
+    let context = UserContextHead {
+        flags: 0,
+        link: 0,
+        stack: task.thread.signals.stack(),
+        mask: mask.0,
+        unused: [0; 16],
+        fault_address: fault.map_or(0, |(_, address)| address.0 as u64),
+        x: regs.x,
+        sp: regs.sp,
+        pc: regs.pc,
+        pstate: regs.pstate,
+        align: 0,
     };
-    let context = place.frame.wrapping_add(CONTEXT_OFFSET);
-    space.write_user(at(context, 0), &front)?;
-    space.write_user(at(context, RECORDS_OFFSET + FP_VECTORS_OFFSET), &fp.v)?;
     let esr_record = RecordHead {
         magic: ESR_MAGIC,
         size: ESR_BYTES,
     };
-    let back = fault.map_or_else(Back::default, |(esr, _)| Back {
-        esr_record,
+    let (second, esr) = fault.map_or_else(Default::default, |(esr, _)| (esr_record, esr));
+    let record = RecordHead {
+        magic: FP_MAGIC,
+        size: FP_BYTES,
+    };
+    let front = Front {
+        context,
+        fp: FpHead {
+            record,
+            fpsr: fp.fpsr,
+            fpcr: fp.fpcr,
+        },
+        v: fp.v,
+        second,
         esr,
+    };
+    let written = Written {
+        info: info.to_raw(signal),
+        front,
         end: [0; 2],
-    });
-    space.write_user(at(context, RECORDS_OFFSET + u64::from(FP_BYTES)), &back)
+    };
+    task.space.write_user(at(place.frame, 0), &written)?;
+    task.space
+        .write_user(at(place.record, 0), &[regs.x[29], regs.x[30]])
 }
 
 /// rt_sigreturn(2): goes on where the frame at the stack pointer says, with its mask, alternate stack and FP state. A frame
@@ -246,30 +250,17 @@ pub fn sigreturn(kernel: &Kernel, task: &mut Task) {
 
 fn restore(kernel: &Kernel, task: &mut Task) -> Result<()> {
     let sp = task.context.regs.sp;
-    if sp % 16 != 0 {
+    if !sp.is_multiple_of(16) {
         return Err(Errno::EFAULT);
     }
     let context = sp.wrapping_add(CONTEXT_OFFSET);
-    let Front { context: head, fp } = task.space.read_user(at(context, 0))?;
-    let records = context.wrapping_add(RECORDS_OFFSET);
-    let fp_at = find_fp(&task.space, records, fp.record)?;
-    let fp = if fp_at == 0 {
-        fp
-    } else {
-        task.space.read_user(at(records, fp_at))?
-    };
-    let v = task
-        .space
-        .read_user(at(records, fp_at + FP_VECTORS_OFFSET))?;
+    let front: Front = task.space.read_user(at(context, 0))?;
+    let (head, fp) = (&front.context, fp_state(&task.space, context, &front)?);
     if !returns_to_user(head.pstate) {
         return Err(Errno::EINVAL);
     }
     kernel.machine.release(&mut task.context);
-    task.context.fp = FpState {
-        v,
-        fpsr: fp.fpsr,
-        fpcr: fp.fpcr,
-    };
+    task.context.fp = fp;
     task.context.regs = UserRegs {
         x: head.x,
         sp: head.sp,
@@ -300,15 +291,37 @@ const fn returns_to_user(pstate: u64) -> bool {
     pstate & 0x3df == 0
 }
 
-/// Where among the records the FP state is; `first` is the first record's head. EINVAL: records that the kernel does not
-/// know, of a wrong size, twice, without an end, or no FP state.
-fn find_fp(space: &AddressSpace, records: u64, first: RecordHead) -> Result<u64> {
+/// The FP state of a frame whose ucontext is at `context`. What the kernel wrote is as it was written, most often; a program
+/// may have put the records into another order. EINVAL: they make no sense.
+fn fp_state(space: &AddressSpace, context: u64, front: &Front) -> Result<FpState> {
+    let usual = RecordHead {
+        magic: FP_MAGIC,
+        size: FP_BYTES,
+    };
+    let (fp, v) = if front.fp.record == usual && front.second == RecordHead::default() {
+        (front.fp, front.v)
+    } else {
+        let records = context.wrapping_add(RECORDS_OFFSET);
+        let found = find_fp(space, records)?;
+        let v = space.read_user(at(records, found + FP_VECTORS_OFFSET))?;
+        (space.read_user(at(records, found))?, v)
+    };
+    Ok(FpState {
+        v,
+        fpsr: fp.fpsr,
+        fpcr: fp.fpcr,
+    })
+}
+
+/// Where among the records the FP state is. EINVAL: records that the kernel does not know, of a wrong size, twice, without
+/// an end, or no FP state.
+fn find_fp(space: &AddressSpace, records: u64) -> Result<u64> {
     let mut found = None;
-    let (mut offset, mut head) = (0, first);
-    loop {
-        let room = RECORDS_BYTES.saturating_sub(offset);
+    let mut offset = 0;
+    while offset + size_of::<RecordHead>() as u64 <= RECORDS_BYTES {
+        let head: RecordHead = space.read_user(at(records, offset))?;
         let size = u64::from(head.size);
-        if size > room || size % 16 != 0 {
+        if size > RECORDS_BYTES - offset || !size.is_multiple_of(16) {
             return Err(Errno::EINVAL);
         }
         match head.magic {
@@ -318,11 +331,8 @@ fn find_fp(space: &AddressSpace, records: u64, first: RecordHead) -> Result<u64>
             _ => return Err(Errno::EINVAL),
         }
         offset += size;
-        if RECORDS_BYTES.saturating_sub(offset) < size_of::<RecordHead>() as u64 {
-            return Err(Errno::EINVAL);
-        }
-        head = space.read_user(at(records, offset))?;
     }
+    Err(Errno::EINVAL)
 }
 
 #[cfg(test)]
@@ -341,6 +351,11 @@ mod tests {
         assert_eq!(offset_of!(UserContextHead, sp), 176 + 8 + 31 * 8);
         assert_eq!(offset_of!(UserContextHead, pstate), 176 + 8 + 33 * 8);
         assert_eq!(offset_of!(Front, fp), 464);
+        assert_eq!(offset_of!(Front, second), 464 + FP_BYTES as usize);
+        assert_eq!(
+            (offset_of!(Written, front), size_of::<Written>()),
+            (128, 1152)
+        );
         assert_eq!(size_of::<FpHead>() as u64, FP_VECTORS_OFFSET);
         assert_eq!(
             FP_VECTORS_OFFSET as usize + size_of::<[u128; 32]>(),

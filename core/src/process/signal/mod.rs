@@ -42,5 +42,8 @@ pub use restart::{RESTART, RESTART_NO_HANDLER, RESTART_SLEEP, RESTART_TIMED, is_
 pub use send::{
     check_permission, raise_current, send_to_group, send_to_process, send_to_thread, set_action,
 };
-pub use stop::on_thread_exit;
+pub use stop::{is_orphaned, on_thread_exit};
 pub use thread_signals::ThreadSignals;
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ struct Queue {
 
 /// Signals that wait for their delivery.
 #[derive(Default)]
-pub struct Pending {
+pub(super) struct Pending {
     set: AtomicU64,
     queue: SpinLock<Queue>,
 }
@@ -45,33 +45,38 @@ impl Pending {
     /// of a sender that looks at the mask and a thread that changes it at least one sees the other.
     #[inline]
     #[must_use]
-    pub fn set(&self) -> SignalSet {
+    pub(super) fn set(&self) -> SignalSet {
         SignalSet(self.set.load(Ordering::SeqCst))
     }
 
     /// Adds a signal. A standard one that pends already is left as it is. EAGAIN: `limit` real-time signals wait already,
     /// or there is no memory for another; then nothing was added, unless `must` is set: then the signal pends without its
     /// siginfo.
-    pub fn post(&self, signal: Signal, info: SignalInfo, limit: usize, must: bool) -> Result<()> {
+    pub(super) fn post(
+        &self,
+        signal: Signal,
+        info: SignalInfo,
+        limit: usize,
+        must: bool,
+    ) -> Result<()> {
         let mut queue = self.queue.lock();
-        let kept = if signal.is_real_time() {
-            queue.more.len() < limit && queue.append(signal, info)
-        } else {
-            if self.set().contains(signal) {
-                return Ok(());
+        if signal.is_real_time() {
+            let kept = queue.more.len() < limit && queue.append(signal, info);
+            if !kept && !must {
+                return Err(Errno::EAGAIN);
             }
-            // A standard signal that finds no room pends without its siginfo.
-            queue.keep(signal, info) || queue.append(signal, info) || true
-        };
-        if !kept && !must {
-            return Err(Errno::EAGAIN);
+        } else if self.set().contains(signal) {
+            return Ok(());
+        } else if !queue.keep(signal, info) {
+            // Where there is no room even behind the slots, it pends without its siginfo.
+            queue.append(signal, info);
         }
         self.set.fetch_or(signal.set().0, Ordering::SeqCst);
         Ok(())
     }
 
     /// Takes the first of `wanted` that pends.
-    pub fn take_first(&self, wanted: SignalSet) -> Option<(Signal, SignalInfo)> {
+    pub(super) fn take_first(&self, wanted: SignalSet) -> Option<(Signal, SignalInfo)> {
         if self.set().intersection(wanted).is_empty() {
             return None;
         }
@@ -86,7 +91,7 @@ impl Pending {
     }
 
     /// Forgets all that pends of `unwanted`.
-    pub fn discard(&self, unwanted: SignalSet) {
+    pub(super) fn discard(&self, unwanted: SignalSet) {
         if self.set().intersection(unwanted).is_empty() {
             return;
         }

@@ -8,7 +8,7 @@ use halyard_cell::SpinLock;
 
 use super::action::{Action, ActionFlags, ActionTable};
 use super::interval_timer::IntervalTimers;
-use super::number::Signal;
+use super::number::{Signal, SignalSet};
 use super::pending::Pending;
 use crate::process::fork::CloneFlags;
 
@@ -134,6 +134,12 @@ impl ProcessSignals {
         drop(before);
         self.exit_signal
             .store(Signal::CHLD.number(), Ordering::Relaxed);
+    }
+
+    /// What pends here.
+    #[must_use]
+    pub fn pending_set(&self) -> SignalSet {
+        self.pending.set()
     }
 
     /// The action for `signal`.

@@ -95,7 +95,7 @@ pub fn on_thread_exit(kernel: &Kernel, process: &Process) {
 /// Whether no member of `group` has a parent outside it in the same session: then nobody would make it go on, and the
 /// terminal's stops do nothing to it (POSIX, 3.250 Orphaned Process Group). `leaving`, and what `leaving` is the parent of,
 /// count as gone.
-pub(super) fn is_orphaned(kernel: &Kernel, group: Pid, leaving: Option<Pid>) -> bool {
+pub fn is_orphaned(kernel: &Kernel, group: Pid, leaving: Option<Pid>) -> bool {
     kernel
         .processes
         .group(group)

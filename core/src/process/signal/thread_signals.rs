@@ -136,6 +136,12 @@ impl ThreadSignals {
         self.forget_restart();
     }
 
+    /// What pends here.
+    #[must_use]
+    pub fn pending_set(&self) -> SignalSet {
+        self.pending.set()
+    }
+
     /// What is blocked.
     #[inline]
     #[must_use]

@@ -56,10 +56,13 @@ fn open_console() {
     }
 }
 
-/// In the child: a session of its own on the console, then the shell.
+/// In the child: a session of its own, then the shell. A shell for a person has the console as its terminal; a single
+/// command has none, as a job of cron has none: it may print in the background without being stopped for it.
 fn run_shell() -> i32 {
     let _ = process::new_session();
-    let _ = tty::make_controlling(STDIN);
+    if args::args().len() < 2 {
+        let _ = tty::make_controlling(STDIN);
+    }
     let arguments = core::iter::once("sh").chain(args::args().skip(1));
     let errno = process::exec(SHELL, arguments, ENVIRONMENT);
     eprintln!("init: {SHELL}: {errno}");

@@ -1,0 +1,231 @@
+//! What /proc/PID says about a process (proc(5)). What is not counted is said as 0.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use super::Text;
+use crate::fs::inode::{DeviceNumber, Inode};
+use crate::fs::path;
+use crate::kernel::Kernel;
+use crate::process::process::Process;
+use crate::process::signal::{Signal, SignalSet};
+use crate::process::table::Life;
+use crate::sched::run_queue::Policy;
+use crate::time::NANOS_PER_SECOND;
+
+/// Where a process is in its life, as one letter and a word.
+fn state(kernel: &Kernel, process: &Process) -> (char, &'static str) {
+    if kernel.processes.life(process.pid) != Some(Life::Alive) {
+        return ('Z', "zombie");
+    }
+    if process.signals.is_stopped() {
+        return ('T', "stopped");
+    }
+    let mut runs = false;
+    process.for_each_thread(|thread| runs |= !thread.parked());
+    if runs {
+        ('R', "running")
+    } else {
+        ('S', "sleeping")
+    }
+}
+
+/// Its signals: pending for it, pending for its first thread, blocked there, ignored, caught.
+struct Signals {
+    shared: SignalSet,
+    own: SignalSet,
+    blocked: SignalSet,
+    ignored: SignalSet,
+    caught: SignalSet,
+}
+
+impl Signals {
+    fn of(process: &Process) -> Signals {
+        let (mut own, mut blocked) = (SignalSet::EMPTY, SignalSet::EMPTY);
+        let mut first = true;
+        process.for_each_thread(|thread| {
+            if core::mem::take(&mut first) {
+                (own, blocked) = (thread.signals.pending_set(), thread.signals.mask());
+            }
+        });
+        let (mut ignored, mut caught) = (SignalSet::EMPTY, SignalSet::EMPTY);
+        for signal in (1..=64).filter_map(|number| Signal::from_number(number).ok()) {
+            let action = process.signals.action(signal);
+            if action.is_ignore() {
+                ignored = ignored.union(signal.set());
+            } else if !action.is_default() {
+                caught = caught.union(signal.set());
+            }
+        }
+        Signals {
+            shared: process.signals.pending_set(),
+            own,
+            blocked,
+            ignored,
+            caught,
+        }
+    }
+}
+
+/// What `stat` says of scheduling: priority, nice, real-time priority, policy.
+fn scheduling(process: &Process) -> (i32, i32, u32, u32) {
+    let mut policy = Policy::Fair(0);
+    let mut first = true;
+    process.for_each_thread(|thread| {
+        if core::mem::take(&mut first) {
+            policy = thread.schedule.policy();
+        }
+    });
+    match policy {
+        Policy::Fair(nice) => (20 + i32::from(nice), i32::from(nice), 0, 0),
+        Policy::Fifo(priority) => (-1 - i32::from(priority), 0, u32::from(priority), 1),
+        Policy::RoundRobin(priority) => (-1 - i32::from(priority), 0, u32::from(priority), 2),
+    }
+}
+
+/// 52 numbers on a line; the name, in parentheses, may hold anything.
+pub(super) fn stat(kernel: &'static Kernel, process: &Process, text: &mut Text) {
+    const TICK: u64 = NANOS_PER_SECOND / 100;
+    const CONSOLE: DeviceNumber = DeviceNumber { major: 5, minor: 1 };
+    let name = process.name.lock().clone();
+    let (letter, _) = state(kernel, process);
+    let controls = process.session() != 0 && kernel.console.session() == process.session();
+    let terminal = if controls { CONSOLE.encode() } else { 0 };
+    let foreground = if controls {
+        i64::from(kernel.console.foreground())
+    } else {
+        -1
+    };
+    let own = process.times.own.load(Ordering::Relaxed) / TICK;
+    let children = process.times.children.load(Ordering::Relaxed) / TICK;
+    let (priority, nice, real_time, policy) = scheduling(process);
+    let signals = Signals::of(process);
+    write!(
+        text,
+        "{} ({name}) {letter} {} {} {} ",
+        process.pid,
+        process.parent(),
+        process.group(),
+        process.session()
+    );
+    write!(
+        text,
+        "{terminal} {foreground} 0 0 0 0 0 {own} 0 {children} 0 "
+    );
+    write!(
+        text,
+        "{priority} {nice} {} 0 0 0 0 18446744073709551615 0 0 0 0 0 ",
+        process.thread_count()
+    );
+    let (pending, blocked) = (signals.own.union(signals.shared).0, signals.blocked.0);
+    write!(
+        text,
+        "{pending} {blocked} {} {} 0 0 0 ",
+        signals.ignored.0, signals.caught.0
+    );
+    let exit_signal = process.signals.exit_signal().map_or(0, Signal::number);
+    write!(
+        text,
+        "{exit_signal} 0 {real_time} {policy} 0 0 0 0 0 0 0 0 0 0 0\n"
+    );
+}
+
+/// A line each: what it is, then a value.
+pub(super) fn status(kernel: &'static Kernel, process: &Process, text: &mut Text) {
+    let (letter, word) = state(kernel, process);
+    let ids = process.credentials();
+    let name = process.name.lock().clone();
+    write!(text, "Name:\t{name}\n");
+    if let Some(fs) = process.fs() {
+        write!(text, "Umask:\t{:04o}\n", fs.umask());
+    }
+    let pid = process.pid;
+    write!(
+        text,
+        "State:\t{letter} ({word})\nTgid:\t{pid}\nPid:\t{pid}\nPPid:\t{}\nTracerPid:\t0\n",
+        process.parent()
+    );
+    write!(
+        text,
+        "Uid:\t{}\t{}\t{}\t{}\n",
+        ids.uid, ids.euid, ids.suid, ids.fsuid
+    );
+    write!(
+        text,
+        "Gid:\t{}\t{}\t{}\t{}\n",
+        ids.gid, ids.egid, ids.sgid, ids.fsgid
+    );
+    text.push(b"Groups:\t");
+    ids.groups.iter().for_each(|group| write!(text, "{group} "));
+    write!(
+        text,
+        "\nNSpgid:\t{}\nNSsid:\t{}\nThreads:\t{}\n",
+        process.group(),
+        process.session(),
+        process.thread_count()
+    );
+    let signals = Signals::of(process);
+    let sets = [
+        ("SigPnd", signals.own),
+        ("ShdPnd", signals.shared),
+        ("SigBlk", signals.blocked),
+        ("SigIgn", signals.ignored),
+        ("SigCgt", signals.caught),
+    ];
+    for (name, set) in sets {
+        write!(text, "{name}:\t{:016x}\n", set.0);
+    }
+}
+
+pub(super) fn command_line(_: &'static Kernel, process: &Process, text: &mut Text) {
+    text.push(&process.command_line.lock());
+}
+
+pub(super) fn name(_: &'static Kernel, process: &Process, text: &mut Text) {
+    write!(text, "{}\n", *process.name.lock());
+}
+
+/// The program's path: nothing if it has ended.
+pub(super) fn executable(_: &'static Kernel, process: &Process, text: &mut Text) {
+    text.push(process.executable.lock().as_bytes());
+}
+
+pub(super) fn current_directory(kernel: &'static Kernel, process: &Process, text: &mut Text) {
+    if let Some(fs) = process.fs() {
+        directory(kernel, &fs.current(), text);
+    }
+}
+
+pub(super) fn root_directory(kernel: &'static Kernel, process: &Process, text: &mut Text) {
+    if let Some(fs) = process.fs() {
+        directory(kernel, &fs.root(), text);
+    }
+}
+
+fn directory(kernel: &'static Kernel, inode: &Arc<Inode>, text: &mut Text) {
+    if let Ok(path) = path::path_of(inode, kernel.names.root()) {
+        text.push(&path);
+    }
+}
+
+/// What is mounted (fstab(5)).
+pub(super) fn mounts(kernel: &'static Kernel, _: &Process, text: &mut Text) {
+    text.push(b"rootfs / ramfs rw 0 0\n");
+    kernel.names.for_each_mount(|mount| {
+        let kind = mount.kind.name();
+        write!(text, "{kind} ");
+        mount.path.iter().for_each(|byte| match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => write!(text, "\\{byte:03o}"),
+            byte => text.push(&[*byte]),
+        });
+        write!(text, " {kind} rw 0 0\n");
+    });
+}
+
+/// A line for each thread: its number, and whether it waits.
+pub(super) fn wait(_: &'static Kernel, process: &Process, text: &mut Text) {
+    process.for_each_thread(|thread| {
+        let what = if thread.parked() { "waits" } else { "runs" };
+        write!(text, "{} {what}\n", thread.tid);
+    });
+}

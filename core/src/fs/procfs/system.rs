@@ -1,0 +1,153 @@
+//! What /proc says about the kernel as a whole (proc(5)). What is not counted is said as 0.
+
+use super::Text;
+use crate::counters::{self, Kind};
+use crate::fs::descriptors::DESCRIPTORS_MAX;
+use crate::fs::mount;
+use crate::fs::open_file::OPEN_FILES_MAX;
+use crate::ipc::pipe;
+use crate::kernel::Kernel;
+use crate::machine::{CpuId, MAX_CPUS, PAGE_SIZE};
+use crate::process::table::PID_MAX;
+use crate::time::NANOS_PER_SECOND;
+
+/// The number of the process that asks: where /proc/self leads.
+pub(super) fn self_link(kernel: &'static Kernel, text: &mut Text) {
+    write!(text, "{}", kernel.this_cpu().running());
+}
+
+pub(super) fn command_line(kernel: &'static Kernel, text: &mut Text) {
+    write!(text, "{}\n", kernel.command_line);
+}
+
+fn for_each_cpu(kernel: &Kernel, mut visit: impl FnMut(u8)) {
+    (0..MAX_CPUS as u8)
+        .filter(|id| kernel.scheduler.is_online(CpuId(*id)))
+        .for_each(&mut visit);
+}
+
+/// C libraries count the lines that begin with "processor".
+pub(super) fn cpu_info(kernel: &'static Kernel, text: &mut Text) {
+    for_each_cpu(kernel, |id| {
+        write!(text, "processor\t: {id}\nCPU architecture: 8\n\n")
+    });
+}
+
+pub(super) fn file_systems(_: &'static Kernel, text: &mut Text) {
+    for (name, _) in mount::NAMES {
+        write!(text, "nodev\t{name}\n");
+    }
+}
+
+pub(super) fn load_average(kernel: &'static Kernel, text: &mut Text) {
+    let (_, threads) = kernel.processes.counts();
+    let running = running_threads(kernel);
+    // No average is kept: what runs now stands for all three.
+    write!(
+        text,
+        "{running}.00 {running}.00 {running}.00 {running}/{threads} {}\n",
+        kernel.processes.last_number()
+    );
+}
+
+fn running_threads(kernel: &Kernel) -> usize {
+    let mut running = 0;
+    let mut pid = 0;
+    while let Some(process) = kernel.processes.next_from(pid) {
+        process.for_each_thread(|thread| running += usize::from(!thread.parked()));
+        pid = process.pid + 1;
+    }
+    running
+}
+
+pub(super) fn memory_info(kernel: &'static Kernel, text: &mut Text) {
+    let kibibytes = |frames: usize| frames * (PAGE_SIZE / 1024);
+    let frames = kernel.memory.frames;
+    let (total, free) = (kibibytes(frames.total()), kibibytes(frames.free()));
+    let rows = [
+        ("MemTotal", total),
+        ("MemFree", free),
+        ("MemAvailable", free),
+        ("Buffers", 0),
+        ("Cached", 0),
+        ("SwapTotal", 0),
+        ("SwapFree", 0),
+    ];
+    for (name, value) in rows {
+        write!(
+            text,
+            "{name}:{:width$}{value:>8} kB\n",
+            "",
+            width = 15 - name.len()
+        );
+    }
+}
+
+/// C libraries count the lines that begin with "cpu" and a number.
+pub(super) fn statistics(kernel: &'static Kernel, text: &mut Text) {
+    const NOT_COUNTED: &str = "0 0 0 0 0 0 0 0 0 0";
+    write!(text, "cpu  {NOT_COUNTED}\n");
+    for_each_cpu(kernel, |id| write!(text, "cpu{id} {NOT_COUNTED}\n"));
+    let now = kernel.machine.now();
+    let booted = (kernel.clock.real(now) - now.0.min(kernel.clock.real(now))) / NANOS_PER_SECOND;
+    write!(
+        text,
+        "ctxt {}\nbtime {booted}\n",
+        kernel.scheduler.switches()
+    );
+    let running = running_threads(kernel);
+    write!(
+        text,
+        "processes {}\nprocs_running {running}\nprocs_blocked 0\n",
+        kernel.processes.last_number()
+    );
+}
+
+pub(super) fn uptime(kernel: &'static Kernel, text: &mut Text) {
+    let now = kernel.machine.now().0;
+    let (seconds, rest) = (
+        now / NANOS_PER_SECOND,
+        now % NANOS_PER_SECOND / (NANOS_PER_SECOND / 100),
+    );
+    write!(text, "{seconds}.{rest:02} 0.00\n");
+}
+
+pub(super) fn version(_: &'static Kernel, text: &mut Text) {
+    let (system, release, version) = (
+        crate::version::SYSTEM,
+        crate::version::ABI_RELEASE,
+        crate::version::VERSION,
+    );
+    write!(text, "{system} version {release} ({version})\n");
+}
+
+/// How many objects of each kind exist: a name and a number a line.
+pub(super) fn objects(_: &'static Kernel, text: &mut Text) {
+    for (kind, name) in counters::NAMES {
+        write!(text, "{name} {}\n", counters::live(kind));
+    }
+}
+
+pub(super) fn file_max(_: &'static Kernel, text: &mut Text) {
+    write!(text, "{OPEN_FILES_MAX}\n");
+}
+
+pub(super) fn file_count(_: &'static Kernel, text: &mut Text) {
+    write!(
+        text,
+        "{}\t0\t{OPEN_FILES_MAX}\n",
+        counters::live(Kind::OpenFile)
+    );
+}
+
+pub(super) fn descriptors_max(_: &'static Kernel, text: &mut Text) {
+    write!(text, "{DESCRIPTORS_MAX}\n");
+}
+
+pub(super) fn pipe_max_size(_: &'static Kernel, text: &mut Text) {
+    write!(text, "{}\n", pipe::MAX_CAPACITY);
+}
+
+pub(super) fn pid_max(_: &'static Kernel, text: &mut Text) {
+    write!(text, "{PID_MAX}\n");
+}

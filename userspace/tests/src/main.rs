@@ -1,0 +1,89 @@
+//! On-target tests: each rule that a program relies on, held against the kernel that runs them.
+//!
+//! `tests [FILTER...]` runs the tests with one of the words in their name and prints TAP; `tests list` names them. They
+//! hold on Linux arm64 as well, which is the judge of what they expect: boot it with these binaries in an initramfs.
+//! Each test runs in a process of its own with a deadline, so that a hang or a crash fails one test.
+
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod arguments;
+mod copy_on_write;
+mod descriptor;
+mod directory;
+mod exec;
+mod exit;
+mod file;
+mod futex;
+mod link;
+mod memory;
+mod pipe_end;
+mod pipe_fault;
+mod pipe_poll;
+mod pipe_signal;
+mod pipe_size;
+mod pipe_stress;
+mod poll;
+mod protection;
+mod runner;
+mod signal_action;
+mod signal_job;
+mod signal_mask;
+mod signal_wait;
+mod support;
+mod system;
+mod thread;
+mod time;
+mod tty;
+mod wait;
+
+use halyard_rt::prelude::*;
+
+/// The suites, in the order they run: what others rest on comes first.
+const SUITES: &[&[runner::Test]] = &[
+    exit::TESTS,
+    wait::TESTS,
+    exec::TESTS,
+    memory::TESTS,
+    protection::TESTS,
+    copy_on_write::TESTS,
+    descriptor::TESTS,
+    file::TESTS,
+    directory::TESTS,
+    link::TESTS,
+    pipe_size::TESTS,
+    pipe_end::TESTS,
+    pipe_signal::TESTS,
+    pipe_fault::TESTS,
+    pipe_poll::TESTS,
+    pipe_stress::TESTS,
+    poll::TESTS,
+    time::TESTS,
+    futex::TESTS,
+    thread::TESTS,
+    signal_action::TESTS,
+    signal_mask::TESTS,
+    signal_wait::TESTS,
+    signal_job::TESTS,
+    tty::TESTS,
+    system::TESTS,
+    arguments::TESTS,
+];
+
+entry!(main);
+
+fn main() -> i32 {
+    let words: Vec<&'static str> = args::args().skip(1).collect();
+    match words.as_slice() {
+        [exec::HELPER, rest @ ..] => exec::help(rest),
+        ["list"] => {
+            let names = SUITES.iter().copied().flatten().map(|test| test.name);
+            names.for_each(|name| println!("{name}"));
+            0
+        }
+        filters => runner::run(SUITES, filters),
+    }
+}

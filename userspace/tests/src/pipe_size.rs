@@ -1,0 +1,179 @@
+//! Pipes: how much fits, and what is written in one piece. Rules 1 to 5.
+
+use halyard_rt::fd::{self, set_nonblocking};
+use halyard_rt::process::Status;
+use halyard_rt::raw::general::{F_GETPIPE_SZ, F_SETPIPE_SZ};
+use halyard_rt::{io, open, prelude::*};
+
+use crate::runner::suite;
+use crate::support::{Blocker, Outcome, check, check_eq, settle};
+
+suite!(
+    pipe_01_capacity_is_65536,
+    pipe_01_capacity_set_rounds_up_to_power_of_two_pages,
+    pipe_01_capacity_below_contents_is_ebusy,
+    pipe_01_capacity_grown_holds_more,
+    pipe_02_write_of_pipe_buf_waits_for_full_room,
+    pipe_02_writes_up_to_pipe_buf_never_mix,
+    pipe_03_nonblocking_small_write_is_all_or_eagain,
+    pipe_04_nonblocking_large_write_takes_what_fits,
+    pipe_04_nonblocking_large_write_to_full_is_eagain,
+    pipe_05_blocking_large_write_returns_all,
+);
+
+/// What a pipe holds unless told otherwise (pipe(7)).
+pub(crate) const CAPACITY: usize = 65536;
+/// What is written in one piece (pipe(7)).
+pub(crate) const PIPE_BUF: usize = 4096;
+
+/// Fills a pipe to the brim and says with how much.
+pub(crate) fn fill(writer: &Fd) -> Result<usize> {
+    set_nonblocking(writer, true)?;
+    let mut total = 0;
+    loop {
+        match io::write(writer, &[b'f'; PIPE_BUF]) {
+            Ok(count) => total += count,
+            Err(Errno::EAGAIN) => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    set_nonblocking(writer, false)?;
+    Ok(total)
+}
+
+fn pipe_01_capacity_is_65536() -> Outcome {
+    let (reader, writer) = fd::pipe()?;
+    check_eq!(fd::fcntl(&reader, F_GETPIPE_SZ, 0)?, CAPACITY);
+    check_eq!(fd::fcntl(&writer, F_GETPIPE_SZ, 0)?, CAPACITY);
+    check_eq!(fill(&writer)?, CAPACITY);
+    check_eq!(io::readable_bytes(&reader)?, CAPACITY);
+    Ok(())
+}
+
+fn pipe_01_capacity_set_rounds_up_to_power_of_two_pages() -> Outcome {
+    let (reader, writer) = fd::pipe()?;
+    for (asked, given) in [(5000, 8192), (1, 4096), (4096, 4096), (65537, 131_072)] {
+        check_eq!(fd::fcntl(&writer, F_SETPIPE_SZ, asked)?, given);
+        check_eq!(fd::fcntl(&reader, F_GETPIPE_SZ, 0)?, given);
+    }
+    Ok(())
+}
+
+fn pipe_01_capacity_below_contents_is_ebusy() -> Outcome {
+    let (reader, writer) = fd::pipe()?;
+    io::write_all(&writer, &[7; 3 * PIPE_BUF])?;
+    check_eq!(fd::fcntl(&writer, F_SETPIPE_SZ, 8192), Err(Errno::EBUSY));
+    check_eq!(fd::fcntl(&writer, F_SETPIPE_SZ, 16384)?, 16384);
+    let mut back = [0; 3 * PIPE_BUF];
+    check_eq!(io::read(&reader, &mut back)?, back.len());
+    check!(back.iter().all(|&byte| byte == 7));
+    Ok(())
+}
+
+fn pipe_01_capacity_grown_holds_more() -> Outcome {
+    let (reader, writer) = fd::pipe()?;
+    check_eq!(fill(&writer)?, CAPACITY);
+    check_eq!(
+        fd::fcntl(&writer, F_SETPIPE_SZ, 2 * CAPACITY)?,
+        2 * CAPACITY
+    );
+    check_eq!(fill(&writer)?, CAPACITY);
+    check_eq!(io::readable_bytes(&reader)?, 2 * CAPACITY);
+    Ok(())
+}
+
+fn pipe_02_write_of_pipe_buf_waits_for_full_room() -> Outcome {
+    let (reader, writer) = fd::pipe()?;
+    check_eq!(fill(&writer)?, CAPACITY);
+    let child = Blocker::start(|| match io::write(&writer, &[b'x'; PIPE_BUF]) {
+        Ok(PIPE_BUF) => 0,
+        _ => 1,
+    })?;
+    let mut page = [0; PIPE_BUF];
+    check_eq!(io::read(&reader, &mut page[..PIPE_BUF - 1])?, PIPE_BUF - 1);
+    settle();
+    check!(child.blocked()?);
+    check_eq!(io::readable_bytes(&reader)?, CAPACITY - PIPE_BUF + 1);
+    check_eq!(io::read(&reader, &mut page[..1])?, 1);
+    check_eq!(child.join()?, Status::Exited(0));
+    check_eq!(io::readable_bytes(&reader)?, CAPACITY);
+    Ok(())
+}
+
+fn pipe_02_writes_up_to_pipe_buf_never_mix() -> Outcome {
+    const WRITERS: u8 = 4;
+    const ROUNDS: usize = 100;
+    const SIZE: usize = 1000;
+    let (reader, writer) = fd::pipe()?;
+    for id in 0..WRITERS {
+        process::spawn(|| {
+            let whole = |_| io::write(&writer, &[b'a' + id; SIZE]) == Ok(SIZE);
+            i32::from(!(0..ROUNDS).all(whole))
+        })?;
+    }
+    drop(writer);
+    let mut counts = [0; WRITERS as usize];
+    let mut message = [0; SIZE];
+    while io::read_full(&reader, &mut message)? == SIZE {
+        check!(message.iter().all(|&byte| byte == message[0]));
+        counts[usize::from(message[0] - b'a')] += 1;
+    }
+    check_eq!(counts, [ROUNDS; WRITERS as usize]);
+    for _ in 0..WRITERS {
+        check_eq!(process::wait()?.1, Status::Exited(0));
+    }
+    Ok(())
+}
+
+fn pipe_03_nonblocking_small_write_is_all_or_eagain() -> Outcome {
+    let (reader, writer) = fd::pipe2(open::O_NONBLOCK)?;
+    for _ in 0..CAPACITY / PIPE_BUF - 1 {
+        check_eq!(io::write(&writer, &[1; PIPE_BUF])?, PIPE_BUF);
+    }
+    check_eq!(
+        io::write(&writer, &[2; PIPE_BUF / 2 + 1])?,
+        PIPE_BUF / 2 + 1
+    );
+    let before = io::readable_bytes(&reader)?;
+    check_eq!(io::write(&writer, &[3; PIPE_BUF / 2]), Err(Errno::EAGAIN));
+    check_eq!(io::readable_bytes(&reader)?, before);
+    check_eq!(
+        io::write(&writer, &[4; PIPE_BUF / 2 - 1])?,
+        PIPE_BUF / 2 - 1
+    );
+    check_eq!(io::write(&writer, &[5]), Err(Errno::EAGAIN));
+    Ok(())
+}
+
+fn pipe_04_nonblocking_large_write_takes_what_fits() -> Outcome {
+    let (reader, writer) = fd::pipe2(open::O_NONBLOCK)?;
+    check_eq!(io::write(&writer, &vec![9; 100_000])?, CAPACITY);
+    let mut page = [0; PIPE_BUF];
+    check_eq!(io::read(&reader, &mut page)?, PIPE_BUF);
+    check_eq!(io::write(&writer, &[8; 10_000])?, PIPE_BUF);
+    check_eq!(io::readable_bytes(&reader)?, CAPACITY);
+    Ok(())
+}
+
+fn pipe_04_nonblocking_large_write_to_full_is_eagain() -> Outcome {
+    let (_reader, writer) = fd::pipe2(open::O_NONBLOCK)?;
+    check_eq!(io::write(&writer, &[9; CAPACITY])?, CAPACITY);
+    check_eq!(io::write(&writer, &[9; 10_000]), Err(Errno::EAGAIN));
+    Ok(())
+}
+
+fn pipe_05_blocking_large_write_returns_all() -> Outcome {
+    const LENGTH: usize = 300_000;
+    let (reader, writer) = fd::pipe()?;
+    let data: Vec<u8> = (0..LENGTH).map(|index| (index % 251) as u8).collect();
+    let child = process::spawn(|| {
+        let whole = io::write(&writer, &data) == Ok(LENGTH);
+        i32::from(!whole)
+    })?;
+    drop(writer);
+    let mut back = Vec::new();
+    io::read_to_end(&reader, &mut back)?;
+    check!(back == data);
+    check_eq!(process::wait_pid(child)?, Status::Exited(0));
+    Ok(())
+}
