@@ -9,7 +9,7 @@ use crate::machine::{Access, Frame, Machine, PAGE_SIZE, USER_END, UserAddr};
 use crate::{Errno, Result};
 
 /// The most buffers in an array (IOV_MAX).
-pub const BUFFERS_MAX: usize = 1024;
+const BUFFERS_MAX: usize = 1024;
 
 /// A place in a program's memory, and how far it goes.
 #[derive(Clone, Copy, Debug)]

@@ -8,12 +8,14 @@
 pub mod credentials;
 pub mod descriptor;
 mod directory;
+pub mod futex;
 pub mod info;
 pub mod memory;
 mod metadata;
 mod mount;
 pub mod path;
 pub mod pipe;
+pub mod poll;
 pub mod process;
 pub mod schedule;
 pub mod signal;

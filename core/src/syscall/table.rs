@@ -3,8 +3,8 @@
 use halyard_abi::nr;
 
 use super::{
-    Handler, credentials, descriptor, directory, info, memory, metadata, mount, path, pipe,
-    process, schedule, signal, time, transfer,
+    Handler, credentials, descriptor, directory, futex, info, memory, metadata, mount, path, pipe,
+    poll, process, schedule, signal, time, transfer,
 };
 
 /// One system call.
@@ -130,6 +130,12 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::MUNLOCKALL, lean(memory::mlockall)),
     // Pipes.
     (nr::PIPE2, grows(pipe::pipe2)),
+    // Waiting for several things, and for words of memory.
+    (nr::PPOLL, grows(poll::ppoll)),
+    (nr::PSELECT6, grows(poll::pselect6)),
+    (nr::FUTEX, grows(futex::futex)),
+    (nr::SET_ROBUST_LIST, lean(futex::set_robust_list)),
+    (nr::GET_ROBUST_LIST, lean(futex::get_robust_list)),
     // Bytes.
     (nr::READ, lean(transfer::read)),
     (nr::WRITE, lean(transfer::write)),
