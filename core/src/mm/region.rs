@@ -356,6 +356,16 @@ impl RegionMap {
         found.map(|(start, _)| start)
     }
 
+    /// Forgets where gaps were not: another top is to be sought from.
+    pub(super) const fn forget_search(&mut self) {
+        self.searched = 0;
+    }
+
+    /// As [`RegionMap::find_gap`], from the top without what is remembered of the last time.
+    pub(super) fn find_gap_anew(&self, length: usize, floor: usize, top: usize) -> Option<usize> {
+        self.search(length, floor, top).map(|(start, _)| start)
+    }
+
     /// Seeks downward from `top`; returns the place and the greatest gap that was too small.
     fn search(&self, length: usize, floor: usize, top: usize) -> Option<(usize, usize)> {
         let mut end = top;

@@ -36,7 +36,7 @@ fn access(bits: u32) -> Result<Access> {
 pub(super) fn mmap(call: &mut Call<'_>) -> Answer {
     let (length, flags, offset) = (call.size::<1>(), call.uint::<3>(), call.arg::<5>());
     let access = access(call.uint::<2>())?;
-    if offset % PAGE_SIZE as u64 != 0 || length == 0 {
+    if !offset.is_multiple_of(PAGE_SIZE as u64) || length == 0 {
         return Err(Errno::EINVAL);
     }
     let shared = match flags & MAP_TYPE {
@@ -176,7 +176,7 @@ pub(super) fn madvise(call: &mut Call<'_>) -> Answer {
 /// mincore(2): one byte a page, 1 for those that are in memory.
 pub(super) fn mincore(call: &mut Call<'_>) -> Answer {
     let (start, to) = (call.addr::<0>(), call.addr::<2>());
-    if start.0 % PAGE_SIZE != 0 {
+    if !start.0.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
     let pages = call.size::<1>().div_ceil(PAGE_SIZE);

@@ -206,7 +206,7 @@ impl AddressSpace {
         at: UserAddr,
         access: Access,
     ) -> Result<(Frame, usize, halyard_cell::SpinGuard<'_, Inner>)> {
-        if at.0 % 4 != 0 {
+        if !at.0.is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
         if !is_user_range(at.0, 4) {

@@ -136,7 +136,7 @@ impl AddressSpace {
         object: &Arc<MemoryObject>,
         offset: u64,
     ) -> Result<()> {
-        if offset % PAGE_SIZE as u64 != 0 {
+        if !offset.is_multiple_of(PAGE_SIZE as u64) {
             return Err(Errno::EINVAL);
         }
         let placement = Placement::FixedIfFree(start);
@@ -197,7 +197,7 @@ impl Inner {
                 let found = self.regions.find_gap(length, USER_START, top);
                 // When all below is full: between there and the end.
                 found
-                    .or_else(|| self.regions.find_gap(length, top, USER_END))
+                    .or_else(|| self.regions.find_gap_anew(length, top, USER_END))
                     .ok_or(Errno::ENOMEM)
             }
             Placement::Fixed(at) | Placement::FixedIfFree(at) => {

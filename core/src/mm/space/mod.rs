@@ -117,7 +117,9 @@ impl AddressSpace {
 
     /// Below `top`, places for mappings are sought.
     pub fn set_top(&self, top: UserAddr) {
-        self.inner.lock().top = page_of(top.0.clamp(USER_START, USER_END));
+        let mut inner = self.inner.lock();
+        inner.top = page_of(top.0.clamp(USER_START, USER_END));
+        inner.regions.forget_search();
     }
 
     /// Does `visit` for each region in rising order. `visit` takes no lock of level 4 or below.
@@ -305,7 +307,7 @@ fn whole_pages(length: usize) -> Result<usize> {
 
 /// Start and end of a range in whole pages. EINVAL: misaligned. ENOMEM: not user memory.
 fn checked_range(start: UserAddr, length: usize) -> Result<(usize, usize)> {
-    if start.0 % PAGE_SIZE != 0 {
+    if !start.0.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
     let length = whole_pages(length)?;

@@ -1,7 +1,9 @@
 //! Memory on the emulated machine. [`Bench`] checks on its end that every frame came back.
 
 mod frame_pool;
+mod model;
 mod object;
+mod out_of_memory;
 mod space;
 mod user_buffer;
 
