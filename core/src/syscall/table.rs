@@ -123,11 +123,12 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::MREMAP, grows(memory::mremap)),
     (nr::MADVISE, lean(memory::madvise)),
     (nr::MSYNC, lean(memory::msync)),
+    (nr::MINCORE, lean(memory::mincore)),
     (nr::MLOCK, lean(memory::mlock)),
     (nr::MLOCK2, lean(memory::mlock)),
-    (nr::MUNLOCK, lean(memory::mlock)),
+    (nr::MUNLOCK, lean(memory::munlock)),
     (nr::MLOCKALL, lean(memory::mlockall)),
-    (nr::MUNLOCKALL, lean(memory::mlockall)),
+    (nr::MUNLOCKALL, lean(memory::munlockall)),
     // Pipes.
     (nr::PIPE2, grows(pipe::pipe2)),
     // Waiting for several things, and for words of memory.
