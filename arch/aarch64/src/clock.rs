@@ -17,9 +17,11 @@ impl Rate {
         if hertz == 0 || hertz > 1_000_000_000 {
             return None;
         }
+        let to_ns = (1_000_000_000_u128 << 32) / hertz as u128;
         Some(Rate {
-            to_ns: ((1_000_000_000_u128 << 32) / hertz as u128) as u64,
-            to_ticks: ((hertz as u128) << 56).div_ceil(1_000_000_000) as u64,
+            to_ns: to_ns as u64,
+            // Of what `ns` multiplies with, not of `hertz`: so that the two are exact inverses.
+            to_ticks: (1_u128 << 88).div_ceil(to_ns) as u64,
         })
     }
 
