@@ -46,7 +46,8 @@ pub(super) fn mmap(call: &mut Call<'_>) -> Answer {
         MAP_SHARED_VALIDATE => return Err(Errno::EOPNOTSUPP),
         _ => return Err(Errno::EINVAL),
     };
-    let unreserved = flags & MAP_NORESERVE != 0;
+    // What cannot be stored to costs nothing, so only what can must fit into RAM (as Linux accounts).
+    let unreserved = flags & MAP_NORESERVE != 0 || !access.contains(Access::WRITE);
     let (backing, max_access) = if flags & MAP_ANONYMOUS != 0 {
         (anonymous(call, shared, length, unreserved)?, Access::all())
     } else {
