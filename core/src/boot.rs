@@ -199,7 +199,7 @@ pub(crate) fn make_kernel(info: &BootInfo) -> core::result::Result<Kernel, BootE
 
 /// Says who runs, and on what.
 fn greet(kernel: &Kernel) {
-    let mebibytes = kernel.memory.frames.total() * PAGE_SIZE >> 20;
+    let mebibytes = (kernel.memory.frames.total() * PAGE_SIZE) >> 20;
     kernel.say(format_args!(
         "{}: {mebibytes} MiB\n",
         crate::version::VERSION
