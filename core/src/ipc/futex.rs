@@ -98,7 +98,9 @@ pub struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        while !self.waiter.woken.load(Ordering::Acquire) && !self.table.withdraw(&self.waiter) { core::hint::spin_loop() }
+        while !self.waiter.woken.load(Ordering::Acquire) && !self.table.withdraw(&self.waiter) {
+            core::hint::spin_loop()
+        }
     }
 }
 
