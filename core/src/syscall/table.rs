@@ -3,7 +3,7 @@
 use halyard_abi::nr;
 
 use super::{
-    Handler, credentials, descriptor, directory, info, memory, metadata, mount, path, pipe,
+    Handler, copy, credentials, descriptor, directory, info, memory, metadata, mount, path, pipe,
     process, schedule, signal, time, transfer,
 };
 
@@ -139,7 +139,10 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::PWRITE64, lean(transfer::pwrite64)),
     (nr::PREADV, lean(transfer::preadv)),
     (nr::PWRITEV, lean(transfer::pwritev)),
-    (nr::SENDFILE, lean(transfer::sendfile)),
+    (nr::SENDFILE, lean(copy::sendfile)),
+    (nr::PREADV2, lean(transfer::preadv2)),
+    (nr::PWRITEV2, lean(transfer::pwritev2)),
+    (nr::COPY_FILE_RANGE, lean(copy::copy_file_range)),
     (nr::GETRANDOM, lean(transfer::getrandom)),
     // Descriptors.
     (nr::CLOSE, lean(descriptor::close)),
