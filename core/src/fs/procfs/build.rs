@@ -92,14 +92,14 @@ static SYS: &[Entry] = &[
         kind: Kind::Folder(&[
             report("hostname", |_, text| text.push(b"halyard\n")),
             report("osrelease", |_, text| {
-                write!(text, "{}\n", crate::version::ABI_RELEASE)
+                writeln!(text, "{}", crate::version::ABI_RELEASE)
             }),
             report("ostype", |_, text| {
-                write!(text, "{}\n", crate::version::SYSTEM)
+                writeln!(text, "{}", crate::version::SYSTEM)
             }),
             report("pid_max", system::pid_max),
             report("version", |_, text| {
-                write!(text, "{}\n", crate::version::VERSION)
+                writeln!(text, "{}", crate::version::VERSION)
             }),
         ]),
     },

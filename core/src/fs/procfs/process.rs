@@ -134,9 +134,9 @@ pub(super) fn stat(kernel: &'static Kernel, process: &Process, text: &mut Text) 
         signals.ignored.0, signals.caught.0
     );
     let exit_signal = process.signals.exit_signal().map_or(0, Signal::number);
-    write!(
+    writeln!(
         text,
-        "{exit_signal} 0 {real_time} {policy} 0 0 0 0 0 0 0 0 0 0 0\n"
+        "{exit_signal} 0 {real_time} {policy} 0 0 0 0 0 0 0 0 0 0 0"
     );
 }
 
@@ -145,40 +145,40 @@ pub(super) fn status(kernel: &'static Kernel, process: &Process, text: &mut Text
     let (letter, word) = state(kernel, process);
     let ids = process.credentials();
     let name = process.name.lock().clone();
-    write!(text, "Name:\t{name}\n");
+    writeln!(text, "Name:\t{name}");
     if let Some(fs) = process.fs() {
-        write!(text, "Umask:\t{:04o}\n", fs.umask());
+        writeln!(text, "Umask:\t{:04o}", fs.umask());
     }
     let pid = process.pid;
-    write!(
+    writeln!(
         text,
-        "State:\t{letter} ({word})\nTgid:\t{pid}\nPid:\t{pid}\nPPid:\t{}\nTracerPid:\t0\n",
+        "State:\t{letter} ({word})\nTgid:\t{pid}\nPid:\t{pid}\nPPid:\t{}\nTracerPid:\t0",
         process.parent()
     );
-    write!(
+    writeln!(
         text,
-        "Uid:\t{}\t{}\t{}\t{}\n",
+        "Uid:\t{}\t{}\t{}\t{}",
         ids.uid, ids.euid, ids.suid, ids.fsuid
     );
-    write!(
+    writeln!(
         text,
-        "Gid:\t{}\t{}\t{}\t{}\n",
+        "Gid:\t{}\t{}\t{}\t{}",
         ids.gid, ids.egid, ids.sgid, ids.fsgid
     );
     text.push(b"Groups:\t");
     ids.groups.iter().for_each(|group| write!(text, "{group} "));
-    write!(
+    writeln!(
         text,
-        "\nNSpgid:\t{}\nNSsid:\t{}\nThreads:\t{}\n",
+        "\nNSpgid:\t{}\nNSsid:\t{}\nThreads:\t{}",
         process.group(),
         process.session(),
         process.thread_count()
     );
     let (mapped, present) = pages(process);
     let kibibytes = |pages: usize| pages * (PAGE_SIZE / 1024);
-    write!(
+    writeln!(
         text,
-        "VmSize:\t{:>8} kB\nVmRSS:\t{:>8} kB\n",
+        "VmSize:\t{:>8} kB\nVmRSS:\t{:>8} kB",
         kibibytes(mapped),
         kibibytes(present)
     );
@@ -191,7 +191,7 @@ pub(super) fn status(kernel: &'static Kernel, process: &Process, text: &mut Text
         ("SigCgt", signals.caught),
     ];
     for (name, set) in sets {
-        write!(text, "{name}:\t{:016x}\n", set.0);
+        writeln!(text, "{name}:\t{:016x}", set.0);
     }
 }
 
@@ -200,7 +200,7 @@ pub(super) fn command_line(_: &'static Kernel, process: &Process, text: &mut Tex
 }
 
 pub(super) fn name(_: &'static Kernel, process: &Process, text: &mut Text) {
-    write!(text, "{}\n", *process.name.lock());
+    writeln!(text, "{}", *process.name.lock());
 }
 
 /// The program's path: nothing if it has ended.
@@ -236,7 +236,7 @@ pub(super) fn mounts(kernel: &'static Kernel, _: &Process, text: &mut Text) {
             b' ' | b'\t' | b'\n' | b'\\' => write!(text, "\\{byte:03o}"),
             byte => text.push(&[*byte]),
         });
-        write!(text, " {kind} rw 0 0\n");
+        writeln!(text, " {kind} rw 0 0");
     });
 }
 
@@ -266,8 +266,8 @@ pub(super) fn maps(_: &'static Kernel, process: &Process, text: &mut Text) {
             flag(Access::EXECUTE, 'x')
         );
         match region.label.text() {
-            "" => write!(text, "{offset:08x} 00:00 0\n"),
-            name => write!(text, "{offset:08x} 00:00 0{:26}{name}\n", ""),
+            "" => writeln!(text, "{offset:08x} 00:00 0"),
+            name => writeln!(text, "{offset:08x} 00:00 0{:26}{name}", ""),
         }
     });
 }
@@ -276,6 +276,6 @@ pub(super) fn maps(_: &'static Kernel, process: &Process, text: &mut Text) {
 pub(super) fn wait(_: &'static Kernel, process: &Process, text: &mut Text) {
     process.for_each_thread(|thread| {
         let what = if thread.parked() { "waits" } else { "runs" };
-        write!(text, "{} {what}\n", thread.tid);
+        writeln!(text, "{} {what}", thread.tid);
     });
 }

@@ -17,7 +17,7 @@ pub(super) fn self_link(kernel: &'static Kernel, text: &mut Text) {
 }
 
 pub(super) fn command_line(kernel: &'static Kernel, text: &mut Text) {
-    write!(text, "{}\n", kernel.command_line);
+    writeln!(text, "{}", kernel.command_line);
 }
 
 fn for_each_cpu(kernel: &Kernel, mut visit: impl FnMut(u8)) {
@@ -35,7 +35,7 @@ pub(super) fn cpu_info(kernel: &'static Kernel, text: &mut Text) {
 
 pub(super) fn file_systems(_: &'static Kernel, text: &mut Text) {
     for (name, _) in mount::NAMES {
-        write!(text, "nodev\t{name}\n");
+        writeln!(text, "nodev\t{name}");
     }
 }
 
@@ -43,9 +43,9 @@ pub(super) fn load_average(kernel: &'static Kernel, text: &mut Text) {
     let (_, threads) = kernel.processes.counts();
     let running = running_threads(kernel);
     // No average is kept: what runs now stands for all three.
-    write!(
+    writeln!(
         text,
-        "{running}.00 {running}.00 {running}.00 {running}/{threads} {}\n",
+        "{running}.00 {running}.00 {running}.00 {running}/{threads} {}",
         kernel.processes.last_number()
     );
 }
@@ -74,9 +74,9 @@ pub(super) fn memory_info(kernel: &'static Kernel, text: &mut Text) {
         ("SwapFree", 0),
     ];
     for (name, value) in rows {
-        write!(
+        writeln!(
             text,
-            "{name}:{:width$}{value:>8} kB\n",
+            "{name}:{:width$}{value:>8} kB",
             "",
             width = 15 - name.len()
         );
@@ -86,19 +86,15 @@ pub(super) fn memory_info(kernel: &'static Kernel, text: &mut Text) {
 /// C libraries count the lines that begin with "cpu" and a number.
 pub(super) fn statistics(kernel: &'static Kernel, text: &mut Text) {
     const NOT_COUNTED: &str = "0 0 0 0 0 0 0 0 0 0";
-    write!(text, "cpu  {NOT_COUNTED}\n");
-    for_each_cpu(kernel, |id| write!(text, "cpu{id} {NOT_COUNTED}\n"));
+    writeln!(text, "cpu  {NOT_COUNTED}");
+    for_each_cpu(kernel, |id| writeln!(text, "cpu{id} {NOT_COUNTED}"));
     let now = kernel.machine.now();
     let booted = (kernel.clock.real(now) - now.0.min(kernel.clock.real(now))) / NANOS_PER_SECOND;
-    write!(
-        text,
-        "ctxt {}\nbtime {booted}\n",
-        kernel.scheduler.switches()
-    );
+    writeln!(text, "ctxt {}\nbtime {booted}", kernel.scheduler.switches());
     let running = running_threads(kernel);
-    write!(
+    writeln!(
         text,
-        "processes {}\nprocs_running {running}\nprocs_blocked 0\n",
+        "processes {}\nprocs_running {running}\nprocs_blocked 0",
         kernel.processes.last_number()
     );
 }
@@ -109,7 +105,7 @@ pub(super) fn uptime(kernel: &'static Kernel, text: &mut Text) {
         now / NANOS_PER_SECOND,
         now % NANOS_PER_SECOND / (NANOS_PER_SECOND / 100),
     );
-    write!(text, "{seconds}.{rest:02} 0.00\n");
+    writeln!(text, "{seconds}.{rest:02} 0.00");
 }
 
 pub(super) fn version(_: &'static Kernel, text: &mut Text) {
@@ -118,36 +114,36 @@ pub(super) fn version(_: &'static Kernel, text: &mut Text) {
         crate::version::ABI_RELEASE,
         crate::version::VERSION,
     );
-    write!(text, "{system} version {release} ({version})\n");
+    writeln!(text, "{system} version {release} ({version})");
 }
 
 /// How many objects of each kind exist: a name and a number a line.
 pub(super) fn objects(_: &'static Kernel, text: &mut Text) {
     for (kind, name) in counters::NAMES {
-        write!(text, "{name} {}\n", counters::live(kind));
+        writeln!(text, "{name} {}", counters::live(kind));
     }
 }
 
 pub(super) fn file_max(_: &'static Kernel, text: &mut Text) {
-    write!(text, "{OPEN_FILES_MAX}\n");
+    writeln!(text, "{OPEN_FILES_MAX}");
 }
 
 pub(super) fn file_count(_: &'static Kernel, text: &mut Text) {
-    write!(
+    writeln!(
         text,
-        "{}\t0\t{OPEN_FILES_MAX}\n",
+        "{}\t0\t{OPEN_FILES_MAX}",
         counters::live(Kind::OpenFile)
     );
 }
 
 pub(super) fn descriptors_max(_: &'static Kernel, text: &mut Text) {
-    write!(text, "{DESCRIPTORS_MAX}\n");
+    writeln!(text, "{DESCRIPTORS_MAX}");
 }
 
 pub(super) fn pipe_max_size(_: &'static Kernel, text: &mut Text) {
-    write!(text, "{}\n", pipe::MAX_CAPACITY);
+    writeln!(text, "{}", pipe::MAX_CAPACITY);
 }
 
 pub(super) fn pid_max(_: &'static Kernel, text: &mut Text) {
-    write!(text, "{PID_MAX}\n");
+    writeln!(text, "{PID_MAX}");
 }
