@@ -9,6 +9,7 @@ use core::task::{Context, Poll};
 
 use crate::fs::devices::Random;
 use crate::fs::namespace::Namespace;
+use crate::ipc::futex::FutexTable;
 use crate::machine::{CpuId, Irq, MAX_CPUS, Machine, Shutdown, Trap};
 use crate::mm::{Memory, MemoryObject};
 use crate::process::exit;
@@ -39,6 +40,8 @@ pub struct Kernel {
     pub console: Arc<Tty>,
     /// All names of files.
     pub names: Namespace,
+    /// Who waits on which words of memory.
+    pub futexes: FutexTable,
     /// The random number generator.
     pub random: Random,
     /// The page of code that returns from signal handlers, mapped in every program.

@@ -257,70 +257,97 @@ pub(crate) trait Registration {
     fn leave(&mut self, succeeded: bool);
 }
 
-/// A place in a queue. Dropping it leaves without success.
-struct Place<'a> {
-    queue: &'a WaitQueue,
+/// A waiter's rank in a queue that it names with each call: a place without the borrow.
+#[derive(Debug)]
+pub(crate) struct Rank {
     /// Kept from the first arming to the end: who was woken in vain comes before those who came later.
     rank: Option<i64>,
     shared: bool,
 }
 
-impl Place<'_> {
+impl Rank {
+    pub(crate) const EXCLUSIVE: Rank = Rank {
+        rank: None,
+        shared: false,
+    };
+    const SHARED: Rank = Rank {
+        rank: None,
+        shared: true,
+    };
+
+    /// As [`Registration::arm`].
+    pub(crate) fn arm(&mut self, queue: &WaitQueue, waker: &Waker) -> Result<(), OutOfMemory> {
+        let waker = waker.clone();
+        let mut waiters = queue.waiters.lock();
+        let rank = *self
+            .rank
+            .get_or_insert_with(|| waiters.new_rank(self.shared));
+        let replaced = waiters.put(rank, waker)?;
+        if replaced.is_none() {
+            queue.note(&waiters, 1);
+        }
+        // A waker may be the last hold on a thread: never dropped under the lock.
+        drop(waiters);
+        drop(replaced);
+        Ok(())
+    }
+
+    /// As [`Registration::disarm`].
+    #[inline]
+    pub(crate) fn disarm(&mut self, queue: &WaitQueue) {
+        // A wake is not used up by a shared waiter, so it may stay.
+        if !self.shared {
+            self.remove(queue);
+        }
+    }
+
+    /// As [`Registration::leave`].
+    pub(crate) fn leave(&mut self, queue: &WaitQueue, succeeded: bool) {
+        let reached = self.remove(queue);
+        // Reached after it had armed itself, and perhaps after the attempt that succeeded. Or it gives up, and those
+        // behind may have waited for no other reason than that it came first.
+        if self.rank.take().is_some() && !self.shared && (reached || !succeeded) {
+            queue.wake_one();
+        }
+    }
+
     /// Takes the entry out of the queue, if it is there; true if a wake had reached it.
-    fn remove(&self) -> bool {
+    fn remove(&self, queue: &WaitQueue) -> bool {
         let Some(rank) = self.rank else { return false };
-        let mut waiters = self.queue.waiters.lock();
+        let mut waiters = queue.waiters.lock();
         let Some(entry) = waiters.remove(rank) else {
             return false;
         };
         let reached = entry.waker.is_none();
         if !reached {
-            self.queue.note(&waiters, -1);
+            queue.note(&waiters, -1);
         }
-        // A waker may be the last hold on a thread: never dropped under the lock.
         drop(waiters);
         drop(entry);
         reached
     }
 }
 
+/// A place in a queue. Dropping it leaves without success.
+struct Place<'a> {
+    queue: &'a WaitQueue,
+    rank: Rank,
+}
+
 impl Registration for Place<'_> {
+    #[inline]
     fn arm(&mut self, waker: &Waker) -> Result<(), OutOfMemory> {
-        let waker = waker.clone();
-        let mut waiters = self.queue.waiters.lock();
-        let rank = *self
-            .rank
-            .get_or_insert_with(|| waiters.new_rank(self.shared));
-        let replaced = waiters.put(rank, waker)?;
-        if replaced.is_none() {
-            self.queue.note(&waiters, 1);
-        }
-        drop(waiters);
-        drop(replaced);
-        Ok(())
+        self.rank.arm(self.queue, waker)
     }
 
     #[inline]
     fn disarm(&mut self) {
-        // A wake is not used up by a shared waiter, so it may stay.
-        if !self.shared {
-            self.remove();
-        }
+        self.rank.disarm(self.queue);
     }
 
+    #[inline]
     fn leave(&mut self, succeeded: bool) {
-        let reached = self.remove();
-        // Reached after it had armed itself, and perhaps after the attempt that succeeded. Or it gives up, and those
-        // behind may have waited for no other reason than that it came first.
-        if !self.shared && self.rank.take().is_some() && (reached || !succeeded) {
-            self.queue.wake_one();
-        }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.leave(false);
+        self.rank.leave(self.queue, succeeded);
     }
 }
 
@@ -418,8 +445,7 @@ pub fn wait_until<'a, S: Sleeper, T>(
         sleeper,
         Place {
             queue,
-            rank: None,
-            shared: false,
+            rank: Rank::EXCLUSIVE,
         },
         deadline,
         move |_| op(),
@@ -443,8 +469,7 @@ pub fn wait_any<'a, S: Sleeper, T>(
             .map_err(|_| Interruption::OutOfMemory)?;
         places.push(Place {
             queue,
-            rank: None,
-            shared: true,
+            rank: Rank::SHARED,
         });
     }
     Ok(wait_in(sleeper, places, deadline, move |_| op()))
@@ -494,6 +519,9 @@ pub(crate) fn wait_in<S: Sleeper, R: Registration, T>(
 
 #[cfg(test)]
 pub(crate) mod testing;
+
+#[cfg(test)]
+mod trial;
 
 #[cfg(all(test, loom))]
 mod loom_tests;

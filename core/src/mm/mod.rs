@@ -9,22 +9,22 @@
 //! that it is asked to treat.
 
 mod frame_pool;
-#[cfg(test)]
-mod frame_pool_tests;
 mod frame_ref;
 mod free_map;
 mod object;
 mod page_slots;
 mod region;
 mod space;
+#[cfg(test)]
+mod tests;
 mod user_buffer;
 
 pub use frame_pool::{FramePool, MAX_RUN_ORDER, MetadataSize};
 pub use frame_ref::FrameRef;
 pub use object::{MAX_SIZE, MemoryObject};
 pub use region::{Backing, Label, Region};
-pub use space::{AddressSpace, FaultError, Footprint, FutexPlace, MapRequest, Placement};
-pub use user_buffer::UserBuffer;
+pub use space::{AddressSpace, FaultError, Footprint, FutexPlace, MapRequest, Move, Placement};
+pub use user_buffer::{IOV_MAX, UserBuffer};
 
 use crate::machine::{Frame, Machine, OutOfMemory};
 

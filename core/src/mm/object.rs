@@ -183,6 +183,11 @@ impl MemoryObject {
         }
     }
 
+    /// Whether page `index` has a frame.
+    pub(super) fn has_frame(&self, index: u64) -> bool {
+        self.pages.lock().slots.get(index).frame().is_some()
+    }
+
     /// What page `index` is; for a fault. `executable`: the frame is to be executed. Fails when the frame has too many
     /// holders.
     #[inline]

@@ -2,6 +2,7 @@
 //! small file costs little and a sparse one only what it holds.
 
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 
 use crate::machine::{Frame, OutOfMemory};
@@ -68,13 +69,13 @@ impl PageSlots {
             let wanted = index as usize + 1;
             return grow(&mut self.head, wanted);
         }
-        if !self.chunks.contains_key(&(index / CHUNK)) {
+        if let Entry::Vacant(place) = self.chunks.entry(index / CHUNK) {
             let mut chunk = Vec::new();
             chunk
                 .try_reserve_exact(CHUNK as usize)
                 .map_err(|_| OutOfMemory)?;
             chunk.resize(CHUNK as usize, Slot::EMPTY);
-            self.chunks.insert(index / CHUNK, chunk);
+            place.insert(chunk);
         }
         Ok(())
     }

@@ -76,7 +76,7 @@ impl Backing {
         matches!(self, Backing::Shared(..))
     }
 
-    pub(super) fn advanced(&self, pages: u64) -> Backing {
+    fn advanced(&self, pages: u64) -> Backing {
         match self {
             Backing::Anonymous => Backing::Anonymous,
             Backing::Private(object, first) => Backing::Private(Arc::clone(object), first + pages),
@@ -150,15 +150,32 @@ impl Region {
         }
     }
 
+    /// What is from `start`, which lies within, to the end.
+    pub(super) fn part(&self, start: usize) -> Region {
+        let pages = ((start - self.start) / PAGE_SIZE) as u64;
+        Region {
+            start,
+            backing: self.backing.advanced(pages),
+            ..self.clone()
+        }
+    }
+
+    /// Whether the object behind the region, if any, has a frame for `address`.
+    pub(super) fn object_has(&self, address: usize) -> bool {
+        match &self.backing {
+            Backing::Anonymous => false,
+            Backing::Private(object, first) | Backing::Shared(object, first) => {
+                object.has_frame(self.object_page(*first, address))
+            }
+        }
+    }
+
     /// Cuts the region at `at`, which lies within; returns the upper part.
     fn split_off(&mut self, at: usize) -> Region {
-        let pages = ((at - self.start) / PAGE_SIZE) as u64;
+        // Only the lowest part of a stack has free room below it.
         let upper = Region {
-            start: at,
-            backing: self.backing.advanced(pages),
-            // Only the lowest part of a stack has free room below it.
             grows_down: false,
-            ..self.clone()
+            ..self.part(at)
         };
         self.end = at;
         upper
@@ -190,6 +207,17 @@ impl RegionMap {
     #[inline]
     pub(super) fn iter(&self) -> core::slice::Iter<'_, Region> {
         self.regions.iter()
+    }
+
+    /// Becomes a copy of `other`; this map is empty.
+    pub(super) fn copy_from(&mut self, other: &RegionMap) -> Result<(), OutOfMemory> {
+        self.regions
+            .try_reserve_exact(other.regions.len())
+            .map_err(|_| OutOfMemory)?;
+        self.regions.extend_from_slice(&other.regions);
+        self.searched = other.searched;
+        self.gap_above = other.gap_above;
+        Ok(())
     }
 
     /// The index of the first region that ends above `address`.
@@ -326,6 +354,16 @@ impl RegionMap {
             self.gap_above = self.gap_above.max(skipped);
         }
         found.map(|(start, _)| start)
+    }
+
+    /// Forgets where gaps were not: another top is to be sought from.
+    pub(super) const fn forget_search(&mut self) {
+        self.searched = 0;
+    }
+
+    /// As [`RegionMap::find_gap`], from the top without what is remembered of the last time.
+    pub(super) fn find_gap_anew(&self, length: usize, floor: usize, top: usize) -> Option<usize> {
+        self.search(length, floor, top).map(|(start, _)| start)
     }
 
     /// Seeks downward from `top`; returns the place and the greatest gap that was too small.

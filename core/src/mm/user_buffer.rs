@@ -1,126 +1,188 @@
-//! A stretch of a program's memory as a source or sink of bytes: one buffer, or an array of them (readv(2)).
+//! A stretch of a program's memory, or several, as a source or sink of bytes: the buffers of read, write, readv, writev.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::AddressSpace;
 use crate::io::{Sink, Source};
 use crate::machine::{Access, Frame, Machine, PAGE_SIZE, USER_END, UserAddr};
 use crate::{Errno, Result};
 
-/// The most buffers in an array (IOV_MAX).
-pub const BUFFERS_MAX: usize = 1024;
+/// The most stretches of one call (IOV_MAX, readv(2)).
+pub const IOV_MAX: usize = 1024;
 
-/// A place in a program's memory, and how far it goes.
-#[derive(Clone, Copy, Debug)]
+/// The most bytes of one call (MAX_RW_COUNT, read(2)).
+const TRANSFER_MAX: usize = (i32::MAX as usize) & !(PAGE_SIZE - 1);
+
+/// Stretches that are kept without asking the heap, besides the first.
+const INLINE: usize = 3;
+
+/// `struct iovec` (readv(2)).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 struct Segment {
-    at: usize,
+    base: usize,
     length: usize,
 }
 
-/// A stretch of a program's memory. Small: it lives in the futures of waiting calls.
+impl Segment {
+    /// EFAULT: no program can have it. An empty one may be anywhere.
+    #[inline]
+    fn check(&self) -> Result<()> {
+        let end = self.base.checked_add(self.length);
+        let possible = self.length == 0 || end.is_some_and(|end| end <= USER_END);
+        if possible { Ok(()) } else { Err(Errno::EFAULT) }
+    }
+}
+
+#[derive(Debug)]
+enum Rest {
+    Inline([Segment; INLINE]),
+    Heap(Vec<Segment>),
+}
+
+/// Memory of a program, read or written in order. Holds the address space.
+#[derive(Debug)]
 pub struct UserBuffer {
     space: Arc<AddressSpace>,
-    now: Segment,
-    /// The segments to come, the next one last.
-    later: Vec<Segment>,
+    current: Segment,
+    /// What comes after, from index `next` on.
+    rest: Rest,
+    next: usize,
     remaining: usize,
 }
 
 impl UserBuffer {
-    /// `length` bytes at `at`. EFAULT: not user memory.
+    /// `length` bytes at `at`. EFAULT: no program can have them. Whether they are there is seen when they are used.
     #[inline]
     pub fn new(space: &Arc<AddressSpace>, at: UserAddr, length: usize) -> Result<UserBuffer> {
-        let now = segment(at.0, length)?;
+        let current = Segment { base: at.0, length };
+        current.check()?;
         Ok(UserBuffer {
             space: Arc::clone(space),
-            now,
-            later: Vec::new(),
+            current,
+            rest: Rest::Inline([Segment::default(); INLINE]),
+            next: INLINE,
             remaining: length,
         })
     }
 
-    /// The buffers of the array of `count` `struct iovec` at `array`. EINVAL: too many, or too long together. EFAULT.
-    pub fn from_iovec(
-        space: &Arc<AddressSpace>,
-        array: UserAddr,
-        count: usize,
-    ) -> Result<UserBuffer> {
-        if count > BUFFERS_MAX {
+    /// What an array of `count` iovecs at `at` describes; more than MAX_RW_COUNT bytes are cut off. EINVAL: more than
+    /// [`IOV_MAX`], or a length or the sum is beyond what a signed word holds. EFAULT: the array, or what no program
+    /// can have. ENOMEM.
+    pub fn from_iovec(space: &Arc<AddressSpace>, at: UserAddr, count: usize) -> Result<UserBuffer> {
+        if count > IOV_MAX {
             return Err(Errno::EINVAL);
         }
-        let mut later = Vec::new();
-        later.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
-        let mut remaining = 0usize;
-        for index in (0..count).rev() {
-            let place = UserAddr(array.0.wrapping_add(index * 16));
-            let [at, length]: [u64; 2] = space.read_user(place)?;
-            let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
-            if isize::try_from(length).is_err() {
-                return Err(Errno::EINVAL);
-            }
-            remaining = remaining.checked_add(length).ok_or(Errno::EINVAL)?;
-            later.push(segment(at as usize, length)?);
+        let mut buffer = UserBuffer::new(space, UserAddr(0), 0)?;
+        if count <= INLINE {
+            let mut segments = [Segment::default(); INLINE];
+            // They stand at the end, so that the last is always the one before the end.
+            let used = segments.get_mut(INLINE - count..).unwrap_or_default();
+            space.read_bytes(at, used.as_mut_bytes())?;
+            buffer.remaining = clip(used)?;
+            buffer.next = INLINE - count;
+            buffer.rest = Rest::Inline(segments);
+        } else {
+            let mut segments = Vec::new();
+            segments
+                .try_reserve_exact(count)
+                .map_err(|_| Errno::ENOMEM)?;
+            segments.resize(count, Segment::default());
+            space.read_bytes(at, segments.as_mut_slice().as_mut_bytes())?;
+            buffer.remaining = clip(&mut segments)?;
+            buffer.next = 0;
+            buffer.rest = Rest::Heap(segments);
         }
-        isize::try_from(remaining).map_err(|_| Errno::EINVAL)?;
-        let now = later.pop().unwrap_or(Segment { at: 0, length: 0 });
-        Ok(UserBuffer {
-            space: Arc::clone(space),
-            now,
-            later,
-            remaining,
-        })
+        buffer.advance(0);
+        Ok(buffer)
     }
 
-    /// Moves on by the bytes that `work` does of a piece (its address, where it begins in all, how long it is), until `count`
-    /// are done.
+    /// The address space.
+    #[must_use]
+    pub const fn space(&self) -> &Arc<AddressSpace> {
+        &self.space
+    }
+
+    /// Passes over `count` bytes of the current stretch, and over empty ones.
     #[inline]
-    fn advance(
+    fn advance(&mut self, count: usize) {
+        self.remaining -= count;
+        self.current.base = self.current.base.wrapping_add(count);
+        self.current.length -= count;
+        while self.current.length == 0 {
+            let segments = match &self.rest {
+                Rest::Inline(segments) => segments.as_slice(),
+                Rest::Heap(segments) => segments.as_slice(),
+            };
+            let Some(segment) = segments.get(self.next) else {
+                return;
+            };
+            self.current = *segment;
+            self.next += 1;
+        }
+    }
+
+    /// Has `copy` move the next `count` bytes, stretch by stretch: it gets address, bytes done before and bytes of this
+    /// stretch, and tells how many it has moved.
+    #[inline]
+    fn transfer(
         &mut self,
         count: usize,
-        mut work: impl FnMut(&AddressSpace, UserAddr, usize, usize) -> (usize, Result<()>),
+        mut copy: impl FnMut(&AddressSpace, UserAddr, usize, usize) -> (usize, Result<()>),
     ) -> Result<()> {
+        if count > self.remaining {
+            return Err(Errno::EFAULT);
+        }
         let mut done = 0;
         while done < count {
-            if self.now.length == 0 {
-                self.now = self.later.pop().ok_or(Errno::EFAULT)?;
-                continue;
-            }
-            let piece = self.now.length.min(count - done);
-            let (moved, outcome) = work(&self.space, UserAddr(self.now.at), done, piece);
-            self.now = Segment {
-                at: self.now.at + moved,
-                length: self.now.length - moved,
-            };
-            self.remaining -= moved;
+            let now = self.current.length.min(count - done);
+            let (moved, outcome) = copy(&self.space, UserAddr(self.current.base), done, now);
+            self.advance(moved);
             outcome?;
-            done += moved;
+            done += now;
         }
         Ok(())
     }
 
-    fn prepare_for(&self, count: usize, access: Access) -> Result<()> {
-        let mut left = count;
-        for segment in core::iter::once(&self.now).chain(self.later.iter().rev()) {
-            let piece = segment.length.min(left);
-            self.space.prepare(UserAddr(segment.at), piece, access).1?;
-            left -= piece;
+    /// Makes sure that the next `count` bytes allow `access`. EFAULT.
+    fn reach(&self, count: usize, access: Access) -> Result<()> {
+        let segments = match &self.rest {
+            Rest::Inline(segments) => segments.as_slice(),
+            Rest::Heap(segments) => segments.as_slice(),
+        };
+        let later = segments.get(self.next..).unwrap_or_default();
+        let mut left = count.min(self.remaining);
+        for segment in core::iter::once(&self.current).chain(later) {
+            let now = segment.length.min(left);
+            self.space.prepare(UserAddr(segment.base), now, access).1?;
+            left -= now;
             if left == 0 {
-                return Ok(());
+                break;
             }
         }
-        Err(Errno::EFAULT)
+        Ok(())
     }
 }
 
-/// EFAULT unless the bytes could be a program's. An empty segment may be anywhere.
-#[inline]
-fn segment(at: usize, length: usize) -> Result<Segment> {
-    if length == 0 || at.checked_add(length).is_some_and(|end| end <= USER_END) {
-        Ok(Segment { at, length })
-    } else {
-        Err(Errno::EFAULT)
+/// Checks the stretches and cuts them to the most that a call moves; returns how much they have.
+fn clip(segments: &mut [Segment]) -> Result<usize> {
+    let mut sum = 0_usize;
+    let mut kept = 0;
+    for segment in &mut *segments {
+        sum = sum
+            .checked_add(segment.length)
+            .filter(|sum| isize::try_from(*sum).is_ok())
+            .ok_or(Errno::EINVAL)?;
     }
+    for segment in segments {
+        segment.check()?;
+        segment.length = segment.length.min(TRANSFER_MAX - kept);
+        kept += segment.length;
+    }
+    Ok(kept)
 }
 
 impl Source for UserBuffer {
@@ -129,15 +191,15 @@ impl Source for UserBuffer {
         self.remaining
     }
 
+    #[inline]
     fn take(&mut self, into: &mut [u8]) -> Result<()> {
-        let count = into.len();
-        self.advance(count, |space, at, done, piece| {
-            space.read_partly(at, into.get_mut(done..done + piece).unwrap_or_default())
+        self.transfer(into.len(), |space, at, done, count| {
+            space.read_partly(at, into.get_mut(done..done + count).unwrap_or_default())
         })
     }
 
     fn prepare(&mut self, count: usize) -> Result<()> {
-        self.prepare_for(count, Access::READ)
+        self.reach(count, Access::READ)
     }
 
     fn take_to_frame(
@@ -147,9 +209,8 @@ impl Source for UserBuffer {
         offset: usize,
         count: usize,
     ) -> Result<()> {
-        debug_assert!(offset + count <= PAGE_SIZE);
-        self.advance(count, |space, at, done, piece| {
-            space.read_to_frame(at, frame, offset + done, piece)
+        self.transfer(count, |space, at, done, count| {
+            space.read_to_frame(at, frame, offset + done, count)
         })
     }
 }
@@ -160,14 +221,15 @@ impl Sink for UserBuffer {
         self.remaining
     }
 
+    #[inline]
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.advance(bytes.len(), |space, at, done, piece| {
-            space.write_partly(at, bytes.get(done..done + piece).unwrap_or_default())
+        self.transfer(bytes.len(), |space, at, done, count| {
+            space.write_partly(at, bytes.get(done..done + count).unwrap_or_default())
         })
     }
 
     fn prepare(&mut self, count: usize) -> Result<()> {
-        self.prepare_for(count, Access::WRITE)
+        self.reach(count, Access::WRITE)
     }
 
     fn put_from_frame(
@@ -177,8 +239,8 @@ impl Sink for UserBuffer {
         offset: usize,
         count: usize,
     ) -> Result<()> {
-        self.advance(count, |space, at, done, piece| {
-            space.write_from_frame(at, frame, offset + done, piece)
+        self.transfer(count, |space, at, done, count| {
+            space.write_from_frame(at, frame, offset + done, count)
         })
     }
 }

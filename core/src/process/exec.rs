@@ -83,6 +83,7 @@ fn install(
     };
     call.task.context = fresh;
     let old_space = core::mem::replace(&mut call.task.space, Arc::clone(&image.space));
+    process.limits.apply(&image.space);
     let shared_space = process.replace_space(image.space);
     let old_files = core::mem::replace(&mut call.task.files, Arc::clone(&files));
     let shared_files = process.replace_files(files);

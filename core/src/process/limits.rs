@@ -2,6 +2,7 @@
 
 use halyard_cell::SpinLock;
 
+use crate::mm::AddressSpace;
 use crate::{Errno, Result};
 
 /// No limit.
@@ -96,6 +97,14 @@ impl Limits {
                 soft: INFINITY,
                 hard: INFINITY,
             })
+    }
+
+    /// Tells `space` what it may come to.
+    pub fn apply(&self, space: &AddressSpace) {
+        space.set_limits(
+            self.get(Resource::ADDRESS_SPACE).soft,
+            self.get(Resource::STACK).soft,
+        );
     }
 
     /// Changes a limit. EINVAL: soft above hard. EPERM: the unprivileged may not raise the hard one.

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 use super::{Answer, Call, DONE, Outcome};
 use crate::machine::{PAGE_SIZE, Shutdown, UserAddr};
 use crate::process::limits::{Limit, Resource};
+use crate::process::process::Process;
 use crate::time::NANOS_PER_SECOND;
 use crate::{Errno, Result};
 
@@ -96,7 +97,7 @@ pub(super) fn prlimit64(call: &mut Call<'_>) -> Answer {
     };
     let old = process.limits.get(resource);
     if let Some([soft, hard]) = new {
-        set_limit(call, &process.limits, resource, Limit { soft, hard })?;
+        set_limit(call, &process, resource, Limit { soft, hard })?;
     }
     if call.arg::<3>() != 0 {
         call.space()
@@ -105,13 +106,13 @@ pub(super) fn prlimit64(call: &mut Call<'_>) -> Answer {
     DONE
 }
 
-fn set_limit(
-    call: &Call<'_>,
-    limits: &crate::process::limits::Limits,
-    resource: Resource,
-    to: Limit,
-) -> Result<()> {
-    limits.set(resource, to, call.process().credentials().privileged())
+fn set_limit(call: &Call<'_>, process: &Process, resource: Resource, to: Limit) -> Result<()> {
+    let privileged = call.process().credentials().privileged();
+    process.limits.set(resource, to, privileged)?;
+    if let Some(space) = process.space() {
+        process.limits.apply(&space);
+    }
+    Ok(())
 }
 
 /// getrlimit(2).
@@ -127,7 +128,7 @@ pub(super) fn getrlimit(call: &mut Call<'_>) -> Answer {
 pub(super) fn setrlimit(call: &mut Call<'_>) -> Answer {
     let resource = Resource::from_number(call.uint::<0>()).ok_or(Errno::EINVAL)?;
     let [soft, hard]: [u64; 2] = call.space().read_user(call.addr::<1>())?;
-    set_limit(call, &call.process().limits, resource, Limit { soft, hard })?;
+    set_limit(call, call.process(), resource, Limit { soft, hard })?;
     DONE
 }
 

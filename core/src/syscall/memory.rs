@@ -1,10 +1,8 @@
 //! Calls on the caller's address space.
 
-use alloc::sync::Arc;
-
 use super::{Answer, Call, DONE, Outcome};
 use crate::machine::{Access, PAGE_SIZE, UserAddr};
-use crate::mm::{Backing, Label, MapRequest, MemoryObject, Placement};
+use crate::mm::{Backing, MapRequest, MemoryObject, Move, Placement};
 use crate::{Errno, Result};
 
 const MAP_SHARED: u32 = 1;
@@ -13,8 +11,18 @@ const MAP_SHARED_VALIDATE: u32 = 3;
 const MAP_TYPE: u32 = 15;
 const MAP_FIXED: u32 = 0x10;
 const MAP_ANONYMOUS: u32 = 0x20;
+const MAP_GROWSDOWN: u32 = 0x100;
+const MAP_LOCKED: u32 = 0x2000;
+const MAP_NORESERVE: u32 = 0x4000;
+const MAP_POPULATE: u32 = 0x8000;
 const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
+/// Flags that may stand beside MAP_SHARED_VALIDATE: those above, and MAP_DENYWRITE, MAP_EXECUTABLE, MAP_NONBLOCK, MAP_STACK,
+/// MAP_HUGETLB, which change nothing.
+const MAP_KNOWN: u32 = 0x17_f93f;
 const PROT_GROWS: u32 = 0x0300_0000;
+
+/// The most that one call fills in advance, so that it ends soon: what is left is filled when it is touched.
+const POPULATE_MAX: usize = 1024 * PAGE_SIZE;
 
 /// PROT_* as access. EINVAL: unknown bits.
 fn access(bits: u32) -> Result<Access> {
@@ -28,54 +36,71 @@ fn access(bits: u32) -> Result<Access> {
 pub(super) fn mmap(call: &mut Call<'_>) -> Answer {
     let (length, flags, offset) = (call.size::<1>(), call.uint::<3>(), call.arg::<5>());
     let access = access(call.uint::<2>())?;
-    if offset % PAGE_SIZE as u64 != 0 || length == 0 {
+    if !offset.is_multiple_of(PAGE_SIZE as u64) || length == 0 {
         return Err(Errno::EINVAL);
     }
     let shared = match flags & MAP_TYPE {
         MAP_PRIVATE => false,
-        MAP_SHARED | MAP_SHARED_VALIDATE => true,
+        MAP_SHARED => true,
+        MAP_SHARED_VALIDATE if flags & !MAP_KNOWN == 0 => true,
+        MAP_SHARED_VALIDATE => return Err(Errno::EOPNOTSUPP),
         _ => return Err(Errno::EINVAL),
     };
-    let (backing, max_access, label) = if flags & MAP_ANONYMOUS != 0 {
-        (anonymous(call, shared, length), Access::all(), Label::None)
+    // What cannot be stored to costs nothing, so only what can must fit into RAM (as Linux accounts).
+    let unreserved = flags & MAP_NORESERVE != 0 || !access.contains(Access::WRITE);
+    let (backing, max_access) = if flags & MAP_ANONYMOUS != 0 {
+        (anonymous(call, shared, length, unreserved)?, Access::all())
     } else {
         file_backing(call, shared, access, offset / PAGE_SIZE as u64)?
     };
-    let at = call.addr::<0>();
-    let placement = if flags & MAP_FIXED_NOREPLACE != 0 {
+    let request = MapRequest {
+        placement: placement(call.addr::<0>(), flags),
+        max_access,
+        backing,
+        grows_down: flags & MAP_GROWSDOWN != 0,
+        unreserved,
+        ..MapRequest::anonymous(length, access)
+    };
+    let at = call.space().map(request)?;
+    if flags & (MAP_POPULATE | MAP_LOCKED) != 0 {
+        // As far as it goes: mmap(2) does not fail for it.
+        let _ = call.space().populate(at, length.min(POPULATE_MAX));
+    }
+    Ok(Outcome::Done(at.0))
+}
+
+fn placement(at: UserAddr, flags: u32) -> Placement {
+    if flags & MAP_FIXED_NOREPLACE != 0 {
         Placement::FixedIfFree(at)
     } else if flags & MAP_FIXED != 0 {
         Placement::Fixed(at)
     } else {
         Placement::Hint(at)
-    };
-    let request = MapRequest {
-        placement,
-        length,
-        access,
-        max_access,
-        backing,
-        label,
-    };
-    call.space().map(request).map(|at| Outcome::Done(at.0))
-}
-
-fn anonymous(call: &Call<'_>, shared: bool, length: usize) -> Backing {
-    if shared {
-        let size = length.next_multiple_of(PAGE_SIZE) as u64;
-        Backing::Shared(MemoryObject::new(call.kernel.memory, size), 0)
-    } else {
-        Backing::Anonymous
     }
 }
 
-/// What a mapping of the file of argument 4 is over, and what it may become. EBADF, ENODEV, EACCES, EOVERFLOW.
+/// What an anonymous mapping is over. ENOMEM: it could not be filled with all the RAM there is.
+fn anonymous(call: &Call<'_>, shared: bool, length: usize, unreserved: bool) -> Result<Backing> {
+    if !shared {
+        return Ok(Backing::Anonymous);
+    }
+    let memory = call.kernel.memory;
+    let size = length
+        .checked_next_multiple_of(PAGE_SIZE)
+        .ok_or(Errno::ENOMEM)?;
+    if !unreserved && size / PAGE_SIZE > memory.frames.total() {
+        return Err(Errno::ENOMEM);
+    }
+    Ok(Backing::Shared(MemoryObject::new(memory, size as u64), 0))
+}
+
+/// What a mapping of the file of argument 4 is over, and what it may become. EBADF, ENODEV, EACCES.
 fn file_backing(
     call: &Call<'_>,
     shared: bool,
     access: Access,
     first: u64,
-) -> Result<(Backing, Access, Label)> {
+) -> Result<(Backing, Access)> {
     let file = call.file::<4>()?;
     let flags = file.flags();
     if !flags.readable() || (shared && access.contains(Access::WRITE) && !flags.writable()) {
@@ -89,7 +114,7 @@ fn file_backing(
     } else {
         Backing::Private(object, first)
     };
-    Ok((backing, max_access, Label::None))
+    Ok((backing, max_access))
 }
 
 /// munmap(2).
@@ -115,27 +140,56 @@ pub(super) fn brk(call: &mut Call<'_>) -> Answer {
     Ok(Outcome::Done(end.0))
 }
 
-/// mremap(2), without MREMAP_FIXED and MREMAP_DONTUNMAP, which are EINVAL.
+/// mremap(2), without MREMAP_DONTUNMAP and without an old length of 0, which are EINVAL.
 pub(super) fn mremap(call: &mut Call<'_>) -> Answer {
     const MREMAP_MAYMOVE: u32 = 1;
+    const MREMAP_FIXED: u32 = 2;
     let (old, new, flags) = (call.size::<1>(), call.size::<2>(), call.uint::<3>());
-    if flags & !MREMAP_MAYMOVE != 0 || new == 0 || old == 0 {
-        return Err(Errno::EINVAL);
-    }
-    let space = Arc::clone(call.space());
-    space
-        .resize(call.addr::<0>(), old, new, flags & MREMAP_MAYMOVE != 0)
+    let to = match flags {
+        0 => Move::No,
+        MREMAP_MAYMOVE => Move::May,
+        _ if flags == MREMAP_MAYMOVE | MREMAP_FIXED => Move::To(call.addr::<4>()),
+        _ => return Err(Errno::EINVAL),
+    };
+    call.space()
+        .resize(call.addr::<0>(), old, new, to)
         .map(|at| Outcome::Done(at.0))
 }
 
-/// madvise(2): MADV_DONTNEED and MADV_FREE forget; other advice that Linux knows is taken and changes nothing.
+/// madvise(2): MADV_DONTNEED and MADV_FREE forget; advice about caching, huge pages and dumps changes nothing. Advice that would
+/// have to change what fork does is EINVAL.
 pub(super) fn madvise(call: &mut Call<'_>) -> Answer {
     const MADV_DONTNEED: i32 = 4;
     const MADV_FREE: i32 = 8;
+    let (start, length) = (call.addr::<0>(), call.size::<1>());
     match call.int::<2>() {
-        MADV_DONTNEED | MADV_FREE => call.space().discard(call.addr::<0>(), call.size::<1>())?,
-        0..=3 | 10..=21 => check_mapped(call)?,
+        MADV_DONTNEED => call.space().discard(start, length)?,
+        MADV_FREE if call.space().is_anonymous(start, length) => {
+            call.space().discard(start, length)?
+        }
+        // MADV_NORMAL to MADV_WILLNEED; DOFORK; HUGEPAGE to DODUMP; KEEPONFORK to PAGEOUT (asm-generic/mman-common.h).
+        0..=3 | 11 | 14..=17 | 19..=21 => check_mapped(call)?,
         _ => return Err(Errno::EINVAL),
+    }
+    DONE
+}
+
+/// mincore(2): one byte a page, 1 for those that are in memory.
+pub(super) fn mincore(call: &mut Call<'_>) -> Answer {
+    let (start, to) = (call.addr::<0>(), call.addr::<2>());
+    if !start.0.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
+    let pages = call.size::<1>().div_ceil(PAGE_SIZE);
+    for page in 0..pages {
+        let at = page
+            .checked_mul(PAGE_SIZE)
+            .and_then(|offset| start.0.checked_add(offset));
+        let resident = call
+            .space()
+            .is_resident(UserAddr(at.ok_or(Errno::ENOMEM)?))?;
+        call.space()
+            .write_user(UserAddr(to.0.wrapping_add(page)), &u8::from(resident))?;
     }
     DONE
 }
@@ -163,11 +217,21 @@ pub(super) fn msync(call: &mut Call<'_>) -> Answer {
     DONE
 }
 
-/// mlock(2), munlock(2), mlock2(2): nothing is ever swapped out, so all memory is locked as far as a program can tell.
+/// mlock(2), mlock2(2): nothing is ever swapped out, so what has been filled stays. ENOMEM: not all is mapped, or no memory is
+/// left.
 pub(super) fn mlock(call: &mut Call<'_>) -> Answer {
-    let at = call.addr::<0>();
-    let start = UserAddr(at.0 & !(PAGE_SIZE - 1));
-    let length = call.size::<1>().saturating_add(at.0 - start.0);
+    let (start, length) = touched_pages(call);
+    if !call.space().is_mapped(start, length)? {
+        return Err(Errno::ENOMEM);
+    }
+    let filled = call.space().populate(start, length.min(POPULATE_MAX));
+    filled.map_err(|_| Errno::ENOMEM)?;
+    DONE
+}
+
+/// munlock(2). ENOMEM: not all is mapped.
+pub(super) fn munlock(call: &mut Call<'_>) -> Answer {
+    let (start, length) = touched_pages(call);
     if call.space().is_mapped(start, length)? {
         DONE
     } else {
@@ -175,7 +239,25 @@ pub(super) fn mlock(call: &mut Call<'_>) -> Answer {
     }
 }
 
-/// mlockall(2), munlockall(2): as [`mlock`].
-pub(super) fn mlockall(_: &mut Call<'_>) -> Answer {
+/// The whole pages of the range of arguments 0 and 1.
+fn touched_pages(call: &Call<'_>) -> (UserAddr, usize) {
+    let at = call.addr::<0>();
+    let start = UserAddr(at.0 & !(PAGE_SIZE - 1));
+    (start, call.size::<1>().saturating_add(at.0 - start.0))
+}
+
+/// mlockall(2): as [`mlock`], but pages are left to be filled when they are touched. EINVAL: flags.
+pub(super) fn mlockall(call: &mut Call<'_>) -> Answer {
+    const MCL_ALL: i32 = 7;
+    const MCL_ONFAULT: i32 = 4;
+    match call.int::<0>() {
+        0 | MCL_ONFAULT => Err(Errno::EINVAL),
+        flags if flags & !MCL_ALL != 0 => Err(Errno::EINVAL),
+        _ => DONE,
+    }
+}
+
+/// munlockall(2).
+pub(super) fn munlockall(_: &mut Call<'_>) -> Answer {
     DONE
 }

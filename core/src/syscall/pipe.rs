@@ -29,7 +29,9 @@ pub(super) fn pipe2(call: &mut Call<'_>) -> Answer {
         .files()
         .insert_pair(files, call.descriptor_limit(), bits & O_CLOEXEC != 0)?;
     if let Err(fault) = call.space().write_user(call.addr::<0>(), &fds) {
-        fds.into_iter().for_each(|fd| drop(call.files().close(fd)));
+        for fd in fds {
+            let _ = call.files().close(fd);
+        }
         return Err(fault);
     }
     DONE

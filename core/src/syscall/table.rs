@@ -3,8 +3,8 @@
 use halyard_abi::nr;
 
 use super::{
-    Handler, copy, credentials, descriptor, directory, info, memory, metadata, mount, path, pipe,
-    process, schedule, signal, time, transfer,
+    Handler, copy, credentials, descriptor, directory, futex, info, memory, metadata, mount, path,
+    pipe, poll, process, schedule, signal, time, transfer,
 };
 
 /// One system call.
@@ -123,13 +123,20 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::MREMAP, grows(memory::mremap)),
     (nr::MADVISE, lean(memory::madvise)),
     (nr::MSYNC, lean(memory::msync)),
+    (nr::MINCORE, lean(memory::mincore)),
     (nr::MLOCK, lean(memory::mlock)),
     (nr::MLOCK2, lean(memory::mlock)),
-    (nr::MUNLOCK, lean(memory::mlock)),
+    (nr::MUNLOCK, lean(memory::munlock)),
     (nr::MLOCKALL, lean(memory::mlockall)),
-    (nr::MUNLOCKALL, lean(memory::mlockall)),
+    (nr::MUNLOCKALL, lean(memory::munlockall)),
     // Pipes.
     (nr::PIPE2, grows(pipe::pipe2)),
+    // Waiting for several things, and for words of memory.
+    (nr::PPOLL, grows(poll::ppoll)),
+    (nr::PSELECT6, grows(poll::pselect6)),
+    (nr::FUTEX, grows(futex::futex)),
+    (nr::SET_ROBUST_LIST, lean(futex::set_robust_list)),
+    (nr::GET_ROBUST_LIST, lean(futex::get_robust_list)),
     // Bytes.
     (nr::READ, lean(transfer::read)),
     (nr::WRITE, lean(transfer::write)),

@@ -1,14 +1,13 @@
 //! What the kernel must show besides its suites: that it boots to a prompt, and that it keeps its budgets.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result};
-use halyard_hil::console::{Console, Event};
 use halyard_hil::qemu::Options;
-use halyard_hil::rig::{Boot, Rig};
-use halyard_hil::verdict::{Case, Verdict};
+use halyard_hil::verdict::Case;
 
+use super::commands;
 use super::report::Report;
+use super::session::{Failure, Session};
 use super::target::Bench;
 use crate::ui::Ui;
 
@@ -20,9 +19,6 @@ const BOOT_BUDGET: u64 = 10_000_000;
 
 /// Memory in use when init begins, in KiB.
 const MEMORY_BUDGET: u64 = 4096;
-
-/// The longest a boot may stay silent.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// What the shell shows when it waits for a line.
 const PROMPT: &str = "halyard:/$ ";
@@ -38,55 +34,39 @@ const CHECKS: [Check; 4] = [
     ("boot_to_init_keeps_its_budgets", budgets),
 ];
 
-/// Why a check failed, and what the console said.
-struct Failure {
-    verdict: Verdict,
-    console: Vec<String>,
-}
-
-impl From<String> for Failure {
-    fn from(why: String) -> Self {
-        Self {
-            verdict: Verdict::Fail(why),
-            console: Vec::new(),
-        }
+/// Runs the checks whose names have `filter` in them, then the commands.
+pub(crate) fn run(ui: &Ui, bench: &Bench<'_>, report: &mut Report, filter: Option<&str>) {
+    let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
+    for (name, check) in CHECKS.into_iter().filter(|(name, _)| wanted(name)) {
+        tell(ui, report, name, || check(bench));
+    }
+    for command in commands::ALL.iter().filter(|command| wanted(command.name)) {
+        tell(ui, report, command.name, || command.check(bench));
     }
 }
 
-/// Runs the checks whose names have `filter` in them.
-pub(crate) fn run(
-    ui: &Ui,
-    bench: &Bench<'_>,
-    report: &mut Report,
-    filter: Option<&str>,
-) -> Result<()> {
-    for (name, check) in CHECKS {
-        if filter.is_some_and(|filter| !name.contains(filter)) {
-            continue;
-        }
-        let step = ui.step(name);
-        let result = check(bench);
-        step.done();
-        match result {
-            Ok(figure) => report.figure(name, &figure),
-            Err(failure) => {
-                report.case(&Case {
-                    name: name.into(),
-                    verdict: failure.verdict,
-                    notes: failure.console,
-                });
-            }
+/// Makes a check and says how it went.
+fn tell(ui: &Ui, report: &mut Report, name: &str, check: impl FnOnce() -> Result<String, Failure>) {
+    let step = ui.step(name);
+    let result = check();
+    step.done();
+    match result {
+        Ok(figure) => report.figure(name, &figure),
+        Err(failure) => {
+            let (verdict, notes) = (failure.verdict, failure.console);
+            report.case(&Case {
+                name: name.into(),
+                verdict,
+                notes,
+            });
         }
     }
-    Ok(())
 }
 
 /// The image is small.
 fn image_size(bench: &Bench<'_>) -> Result<String, Failure> {
-    let size = std::fs::metadata(&bench.products.image)
-        .context("no image")
-        .map_err(|error| error.to_string())?
-        .len();
+    let data = std::fs::metadata(&bench.products.image).map_err(|error| error.to_string())?;
+    let size = data.len();
     if size < IMAGE_BUDGET {
         Ok(format!("{size} bytes"))
     } else {
@@ -165,73 +145,6 @@ impl BootReport {
             instructions: time.parse().ok()?,
             memory_kib: memory.parse().ok()?,
         })
-    }
-}
-
-/// A booted machine and its console.
-struct Session {
-    rig: Box<dyn Rig>,
-    console: Console,
-}
-
-impl Session {
-    fn start(bench: &Bench<'_>, options: Options, boot: &Boot) -> Result<Self, Failure> {
-        let mut rig: Box<dyn Rig> = Box::new(bench.rig(options));
-        let console = rig.power_on(boot).map_err(|error| Failure {
-            verdict: Verdict::Infra(error.to_string()),
-            console: Vec::new(),
-        })?;
-        Ok(Self { rig, console })
-    }
-
-    fn expect(&mut self, text: &str) -> Result<(), Failure> {
-        let waited = self
-            .console
-            .wait_for(text, SILENCE, Instant::now() + SILENCE);
-        waited.map_err(|event| self.fail(&format!("{event:?} instead of '{}'", text.trim())))
-    }
-
-    fn line(&mut self) -> Result<String, Failure> {
-        match self.console.line(SILENCE, Instant::now() + SILENCE) {
-            Event::Line(line) => Ok(line),
-            event => Err(self.fail(&format!("{event:?} instead of a line"))),
-        }
-    }
-
-    fn send(&mut self, text: &str) -> Result<(), Failure> {
-        self.console
-            .send(text)
-            .map_err(|error| self.fail(&format!("the console takes no input: {error}")))
-    }
-
-    /// Waits for the machine to go off with that exit code.
-    fn leave(&mut self, code: i32) -> Result<(), Failure> {
-        let deadline = Instant::now() + SILENCE;
-        loop {
-            match self.console.line(SILENCE, deadline) {
-                Event::Line(_) => {}
-                Event::Closed => break,
-                event => return Err(self.fail(&format!("{event:?} instead of going off"))),
-            }
-        }
-        match self.rig.wait_off(Duration::from_secs(5)) {
-            Ok(Some(left)) if left == code => Ok(()),
-            Ok(left) => Err(self.fail(&format!("exit code {left:?} instead of {code}"))),
-            Err(error) => Err(Failure {
-                verdict: Verdict::Infra(error.to_string()),
-                console: self.console.tail(25),
-            }),
-        }
-    }
-
-    fn fail(&self, why: &str) -> Failure {
-        let console = self.console.tail(25);
-        let verdict = if console.is_empty() {
-            Verdict::NoBoot(why.into())
-        } else {
-            Verdict::Fail(why.into())
-        };
-        Failure { verdict, console }
     }
 }
 

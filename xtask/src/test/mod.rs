@@ -1,8 +1,10 @@
 //! `cargo xtask test`: host tests, model-checked tests, tests on the target; one closing line with the sum.
 
 mod checks;
+mod commands;
 mod host;
 mod report;
+mod session;
 mod target;
 
 use std::process::ExitCode;

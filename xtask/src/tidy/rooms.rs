@@ -56,7 +56,7 @@ pub(crate) const ROOMS: [Room; 10] = [
     },
     Room {
         dir: "arch",
-        uses: &["abi", "core", "cell"],
+        uses: &["abi", "core", "cell", "drivers"],
         allows_unsafe: true,
         knows_machines: true,
         ..PORTABLE

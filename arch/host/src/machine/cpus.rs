@@ -258,10 +258,10 @@ impl Cpus {
         }));
         locked(&self.state).end.get_or_insert(End::Idle);
         self.turn.notify_all();
-        if let Err(panic) = result {
-            if !panic.is::<MachineEnded>() {
-                resume_unwind(panic);
-            }
+        if let Err(panic) = result
+            && !panic.is::<MachineEnded>()
+        {
+            resume_unwind(panic);
         }
     }
 }

@@ -74,7 +74,7 @@ struct HostTable {
 
 fn number(page: UserAddr) -> usize {
     assert!(
-        page.0 % PAGE_SIZE == 0 && page.0 < USER_END,
+        page.0.is_multiple_of(PAGE_SIZE) && page.0 < USER_END,
         "{page:?} is not a page"
     );
     page.0 / PAGE_SIZE

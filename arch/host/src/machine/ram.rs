@@ -60,7 +60,7 @@ impl Ram {
         expected: u32,
         new: u32,
     ) -> u32 {
-        assert!(offset % 4 == 0, "a word is aligned");
+        assert!(offset.is_multiple_of(4), "a word is aligned");
         self.with(frame, offset, 4, |bytes| {
             let mut word = [0; 4];
             word.copy_from_slice(bytes);

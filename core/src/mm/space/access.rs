@@ -40,7 +40,7 @@ impl AddressSpace {
             let offset = at % PAGE_SIZE;
             let count = (PAGE_SIZE - offset).min(length - done);
             let mut inner = self.inner.lock();
-            match inner.present(self.memory, at, access) {
+            match inner.reach(self.memory, at, access) {
                 Ok(frame) => work(self.memory.machine, frame, offset, done, count),
                 Err(_) => return (done, Err(Errno::EFAULT)),
             }
@@ -206,7 +206,7 @@ impl AddressSpace {
         at: UserAddr,
         access: Access,
     ) -> Result<(Frame, usize, halyard_cell::SpinGuard<'_, Inner>)> {
-        if at.0 % 4 != 0 {
+        if !at.0.is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
         if !is_user_range(at.0, 4) {
@@ -214,7 +214,7 @@ impl AddressSpace {
         }
         let mut inner = self.inner.lock();
         let frame = inner
-            .present(self.memory, at.0, access)
+            .reach(self.memory, at.0, access)
             .map_err(|error| match error {
                 FaultError::OutOfMemory => Errno::ENOMEM,
                 _ => Errno::EFAULT,

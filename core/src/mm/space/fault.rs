@@ -1,22 +1,19 @@
-//! Page faults: making present what a region promises.
+//! Page faults: a page is filled with zeros, taken from an object, copied, or refused.
 
-use super::{AddressSpace, Inner, mapping, page_of};
+use super::{AddressSpace, Inner, allowed, page_of};
 use crate::machine::{Access, Frame, Mapping, OutOfMemory, PAGE_SIZE, UserAddr};
+use crate::mm::Memory;
 use crate::mm::object::PageState;
-use crate::mm::region::{Backing, Region};
-use crate::mm::{Memory, MemoryObject};
+use crate::mm::region::{Backing, GUARD_BYTES};
 
-/// Pages of an object that are mapped around one that was touched, if the object has them: the next touches are free.
-const AROUND: usize = 16;
-
-/// Why a page could not be made present.
+/// Why an access cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultError {
-    /// Nothing is mapped there. SIGSEGV, SEGV_MAPERR.
+    /// No region is there: SIGSEGV, SEGV_MAPERR.
     NotMapped,
-    /// The region does not allow it. SIGSEGV, SEGV_ACCERR.
+    /// The region does not allow it: SIGSEGV, SEGV_ACCERR.
     Denied,
-    /// Behind the end of the object. SIGBUS, BUS_ADRERR.
+    /// Behind the end of the mapped object: SIGBUS, BUS_ADRERR.
     BeyondObject,
     /// No frame was to be had.
     OutOfMemory,
@@ -28,14 +25,17 @@ impl From<OutOfMemory> for FaultError {
     }
 }
 
-type Outcome<T = ()> = Result<T, FaultError>;
+type Result<T> = core::result::Result<T, FaultError>;
+
+/// Pages of an object that are mapped at once, if the object has them: a window aligned to as many. For a program that
+/// starts, a fault costs more than a window of pages.
+const WINDOW: usize = 16;
 
 impl AddressSpace {
-    /// Makes the page at `address` present with `access`, if a region allows it. Does not block.
-    ///
-    /// # Errors
-    /// [`FaultError`].
-    pub fn fault(&self, address: UserAddr, access: Access) -> Outcome {
+    /// Makes the page of `address` present with the right to `access`, if its region allows it. Spurious faults (another
+    /// thread was faster) are fine.
+    #[inline]
+    pub fn fault(&self, address: UserAddr, access: Access) -> Result<()> {
         self.inner
             .lock()
             .resolve(self.memory, address.0, access)
@@ -46,182 +46,219 @@ impl AddressSpace {
 impl Inner {
     /// The frame of the page at `address`, present with `access`.
     #[inline]
-    pub(super) fn present(
+    pub(super) fn reach(
         &mut self,
         memory: &Memory,
         address: usize,
         access: Access,
-    ) -> Outcome<Frame> {
+    ) -> Result<Frame> {
         match self.table.lookup(UserAddr(page_of(address))) {
             Some(there) if there.access.contains(access) => Ok(there.frame),
-            _ => self.resolve(memory, address, access),
+            _ => self
+                .resolve(memory, address, access)
+                .map(|there| there.frame),
         }
     }
 
-    /// As [`Inner::present`], the hard way.
+    /// What is at `address` after it was made to allow `access`.
     pub(super) fn resolve(
         &mut self,
         memory: &Memory,
         address: usize,
         access: Access,
-    ) -> Outcome<Frame> {
+    ) -> Result<Mapping> {
         let page = page_of(address);
-        let (index, region) = self.regions.find(page).ok_or(FaultError::NotMapped)?;
+        let index = self.region_at(page)?;
+        let region = self.regions.get_mut(index).ok_or(FaultError::NotMapped)?;
         if !region.page_access().contains(access) {
             return Err(FaultError::Denied);
         }
-        if let Some(there) = self.table.lookup(UserAddr(page)) {
-            return self.upgrade(memory, index, page, there, access);
-        }
-        let region = region.clone();
-        match &region.backing {
-            Backing::Anonymous => self.fill_anonymous(memory, &region, page),
-            Backing::Shared(object, first) => {
-                let object_page = region.object_page(*first, page);
-                let frame = present_frame(object.fill_page(object_page, executes(&region))?)?;
-                self.place(memory, page, frame, region.page_access())
-            }
-            Backing::Private(object, first) => {
-                let object_page = region.object_page(*first, page);
-                if access.contains(Access::WRITE) {
-                    let frame = copy_of(memory, object, object_page)?;
-                    self.note_copy(index);
-                    self.place(memory, page, frame, region.page_access())
-                } else {
-                    self.map_around(memory, &region, object, *first, page)
-                }
-            }
+        match self.table.lookup(UserAddr(page)) {
+            Some(mapping) if mapping.access.contains(access) => Ok(mapping),
+            Some(mapping) => self.unshare(memory, index, page, mapping),
+            None => self.fill(memory, index, page, access),
         }
     }
 
-    fn fill_anonymous(&mut self, memory: &Memory, region: &Region, page: usize) -> Outcome<Frame> {
-        let frame = memory.zeroed_frame()?;
-        if executes(region) {
-            memory.machine.sync_code(frame);
+    /// The index of the region at `page`; a region above that grows down is extended to it.
+    fn region_at(&mut self, page: usize) -> Result<usize> {
+        let index = self.regions.first_above(page);
+        let region = self.regions.get(index).ok_or(FaultError::NotMapped)?;
+        if region.start <= page {
+            return Ok(index);
         }
-        self.place(memory, page, frame, region.page_access())
+        let below = index
+            .checked_sub(1)
+            .and_then(|below| self.regions.get(below))
+            .map_or(0, |below| below.end);
+        let more = region.start - page;
+        let fits = region.grows_down
+            && region.end - page <= self.stack_limit
+            && page
+                .checked_sub(below)
+                .is_some_and(|gap| gap >= GUARD_BYTES)
+            && self.check_limit(more).is_ok();
+        if !fits {
+            return Err(FaultError::NotMapped);
+        }
+        self.mapped += more;
+        if let Some(region) = self.regions.get_mut(index) {
+            region.start = page;
+        }
+        Ok(index)
     }
 
-    /// A page is present, but not with `access`, which its region allows: another CPU was faster, the page is to be copied,
-    /// or it may be stored to because nobody else holds it.
-    fn upgrade(
+    /// `page` is present but does not allow what its region does: a store to a frame that is shared, or was.
+    fn unshare(
         &mut self,
         memory: &Memory,
         index: usize,
         page: usize,
-        there: Mapping,
-        access: Access,
-    ) -> Outcome<Frame> {
-        if there.access.contains(access) {
-            return Ok(there.frame);
+        old: Mapping,
+    ) -> Result<Mapping> {
+        let region = self.regions.get_mut(index).ok_or(FaultError::NotMapped)?;
+        let access = region.page_access();
+        if allowed(memory, region, old.frame) == access {
+            // The last holder stores where it is.
+            self.table.protect(UserAddr(page), access);
+            return Ok(Mapping { access, ..old });
         }
-        let region = self.regions.get(index).ok_or(FaultError::NotMapped)?;
-        let allowed = Inner::allowed(memory, region, there.frame);
-        if allowed.contains(access) {
-            if access.contains(Access::EXECUTE) {
-                memory.machine.sync_code(there.frame);
-            }
-            self.table.protect(UserAddr(page), allowed);
-            return Ok(there.frame);
+        let frame = memory.frames.allocate()?;
+        memory.machine.copy_frame(old.frame, frame);
+        if access.contains(Access::EXECUTE) {
+            memory.machine.sync_code(frame);
         }
-        let wanted = region.page_access();
-        let copy = memory.frames.allocate()?;
-        memory.machine.copy_frame(there.frame, copy);
-        if executes(region) {
-            memory.machine.sync_code(copy);
+        region.has_copies = true;
+        let new = Mapping { frame, access };
+        if self.table.map(UserAddr(page), new).is_err() {
+            memory.frames.release(frame);
+            return Err(FaultError::OutOfMemory);
         }
-        self.note_copy(index);
-        let placed = self.place(memory, page, copy, wanted);
-        if placed.is_ok() {
-            memory.frames.release(there.frame);
-        }
-        placed
+        memory.frames.release(old.frame);
+        Ok(new)
     }
 
-    /// Maps what the object has around `page`, without leave to store, within the region.
-    fn map_around(
+    fn fill(
         &mut self,
         memory: &Memory,
-        region: &Region,
-        object: &MemoryObject,
-        first: u64,
+        index: usize,
         page: usize,
-    ) -> Outcome<Frame> {
-        let access = region.page_access().difference(Access::WRITE);
-        let wanted =
-            present_frame(object.fill_page(region.object_page(first, page), executes(region))?)?;
-        let frame = self.place(memory, page, wanted, access)?;
-        let start = (page & !(AROUND * PAGE_SIZE - 1)).max(region.start);
-        let end = ((page & !(AROUND * PAGE_SIZE - 1)) + AROUND * PAGE_SIZE).min(region.end);
-        let count = (end - start) / PAGE_SIZE;
-        let mut states = [PageState::Hole; AROUND];
-        let states = states.get_mut(..count).unwrap_or_default();
-        object.page_states(region.object_page(first, start), executes(region), states);
-        for (at, state) in (start..).step_by(PAGE_SIZE).zip(states.iter()) {
+        access: Access,
+    ) -> Result<Mapping> {
+        let region = self.regions.get(index).ok_or(FaultError::NotMapped)?;
+        match &region.backing {
+            Backing::Anonymous => {
+                let mapping = Mapping {
+                    frame: memory.zeroed_frame()?,
+                    access: region.page_access(),
+                };
+                if mapping.access.contains(Access::EXECUTE) {
+                    memory.machine.sync_code(mapping.frame);
+                }
+                self.install(memory, page, mapping)?;
+                Ok(mapping)
+            }
+            Backing::Private(..) if access.contains(Access::WRITE) => {
+                self.fill_copy(memory, index, page)
+            }
+            Backing::Private(..) | Backing::Shared(..) => {
+                self.fill_from_object(memory, index, page)
+            }
+        }
+    }
+
+    /// The first access to a page of a private region is a store: it gets a copy at once.
+    fn fill_copy(&mut self, memory: &Memory, index: usize, page: usize) -> Result<Mapping> {
+        let region = self.regions.get_mut(index).ok_or(FaultError::NotMapped)?;
+        let Backing::Private(object, first) = &region.backing else {
+            return Err(FaultError::NotMapped);
+        };
+        let access = region.page_access();
+        let frame = match object.page_state(region.object_page(*first, page), false)? {
+            PageState::Beyond => return Err(FaultError::BeyondObject),
+            PageState::Hole => memory.zeroed_frame()?,
+            PageState::Present(theirs) => {
+                let copied = memory.frames.allocate();
+                if let Ok(frame) = copied {
+                    memory.machine.copy_frame(theirs, frame);
+                }
+                memory.frames.release(theirs);
+                copied?
+            }
+        };
+        if access.contains(Access::EXECUTE) {
+            memory.machine.sync_code(frame);
+        }
+        region.has_copies = true;
+        self.install(memory, page, Mapping { frame, access })?;
+        Ok(Mapping { frame, access })
+    }
+
+    /// Maps the object's own page, and those around it that the object has.
+    fn fill_from_object(&mut self, memory: &Memory, index: usize, page: usize) -> Result<Mapping> {
+        let region = self.regions.get_mut(index).ok_or(FaultError::NotMapped)?;
+        let (Backing::Private(object, first) | Backing::Shared(object, first)) = &region.backing
+        else {
+            return Err(FaultError::NotMapped);
+        };
+        let shared = region.backing.is_shared();
+        let mut access = region.page_access();
+        let executable = access.contains(Access::EXECUTE);
+        let object_page = region.object_page(*first, page);
+        let state = if shared {
+            object.fill_page(object_page, executable)?
+        } else {
+            object.page_state(object_page, executable)?
+        };
+        let frame = match state {
+            PageState::Beyond => return Err(FaultError::BeyondObject),
+            PageState::Present(frame) => frame,
+            // Zeros of the region's own: reading a sparse file must not fill it.
+            PageState::Hole => {
+                region.has_copies = true;
+                let mapping = Mapping {
+                    frame: memory.zeroed_frame()?,
+                    access,
+                };
+                self.install(memory, page, mapping)?;
+                return Ok(mapping);
+            }
+        };
+        if !shared {
+            access = access.difference(Access::WRITE);
+        }
+        self.install(memory, page, Mapping { frame, access })?;
+        self.map_around(memory, index, page, access);
+        Ok(Mapping { frame, access })
+    }
+
+    /// Maps what the object has in the window of `page` and is not present yet. What fails is left for a fault.
+    fn map_around(&mut self, memory: &Memory, index: usize, page: usize, access: Access) {
+        let Some(region) = self.regions.get(index) else {
+            return;
+        };
+        let (Backing::Private(object, first) | Backing::Shared(object, first)) = &region.backing
+        else {
+            return;
+        };
+        let window = page & !(WINDOW * PAGE_SIZE - 1);
+        let start = window.max(region.start);
+        let end = (window + WINDOW * PAGE_SIZE).min(region.end);
+        let first = region.object_page(*first, start);
+        let mut states = [PageState::Hole; WINDOW];
+        let states = states
+            .get_mut(..(end - start) / PAGE_SIZE)
+            .unwrap_or_default();
+        object.page_states(first, access.contains(Access::EXECUTE), states);
+        for (page, state) in (start..).step_by(PAGE_SIZE).zip(states) {
             let PageState::Present(frame) = *state else {
                 continue;
             };
-            // What cannot be mapped now is not missed: it will be when it is touched.
-            if self.table.lookup(UserAddr(at)).is_some()
-                || self
-                    .table
-                    .map(UserAddr(at), mapping(frame, access))
-                    .is_err()
-            {
+            if self.table.lookup(UserAddr(page)).is_some() {
                 memory.frames.release(frame);
+            } else {
+                let _ = self.install(memory, page, Mapping { frame, access });
             }
-        }
-        Ok(frame)
-    }
-
-    /// Makes `frame`, whose share becomes the table's, present.
-    fn place(
-        &mut self,
-        memory: &Memory,
-        page: usize,
-        frame: Frame,
-        access: Access,
-    ) -> Outcome<Frame> {
-        match self.table.map(UserAddr(page), mapping(frame, access)) {
-            Ok(()) => Ok(frame),
-            Err(out) => {
-                memory.frames.release(frame);
-                Err(out.into())
-            }
-        }
-    }
-
-    fn note_copy(&mut self, index: usize) {
-        if let Some(region) = self.regions.get_mut(index) {
-            region.has_copies = true;
-        }
-    }
-}
-
-const fn executes(region: &Region) -> bool {
-    region.access.contains(Access::EXECUTE)
-}
-
-fn present_frame(state: PageState) -> Outcome<Frame> {
-    match state {
-        PageState::Present(frame) => Ok(frame),
-        PageState::Beyond => Err(FaultError::BeyondObject),
-        PageState::Hole => Err(FaultError::OutOfMemory),
-    }
-}
-
-/// A frame with the contents of an object's page, held by nobody else.
-fn copy_of(memory: &Memory, object: &MemoryObject, page: u64) -> Outcome<Frame> {
-    match object.page_state(page, false)? {
-        PageState::Beyond => Err(FaultError::BeyondObject),
-        PageState::Hole => Ok(memory.zeroed_frame()?),
-        PageState::Present(original) => {
-            let copy = memory.frames.allocate();
-            if let Ok(copy) = copy {
-                memory.machine.copy_frame(original, copy);
-            }
-            memory.frames.release(original);
-            Ok(copy?)
         }
     }
 }

@@ -1,68 +1,74 @@
-//! fork: a second address space with the same contents.
-//!
-//! Pages of the program's own are shared by both until one stores to them; pages of objects are not even mapped in the
-//! child: it finds them where the parent did.
+//! fork: a second space with the same contents, its pages shared until one side stores.
 
 use alloc::sync::Arc;
 
-use super::{AddressSpace, Inner, mapping};
-use crate::machine::{Access, OutOfMemory, PageTable, UserAddr};
+use super::{AddressSpace, Inner};
+use crate::Result;
+use crate::machine::{Access, Mapping, OutOfMemory, PageTable, UserAddr};
 use crate::mm::Memory;
-use crate::mm::region::Region;
-use crate::{Errno, Result};
 
 impl AddressSpace {
-    /// A copy. ENOMEM. Takes time proportional to the regions and to the pages of the program's own.
+    /// A copy of this space, copy-on-write where it is private, shared where it is shared. ENOMEM.
+    ///
+    /// Takes time proportional to the pages that are the program's own; pages that an object can give anew are left to faults.
     pub fn fork(&self) -> Result<Arc<AddressSpace>> {
         let child = AddressSpace::new(self.memory)?;
+        let forked = self.fork_into(&child);
+        // On failure the child is dropped here, when the parent's lock is free again, with what it had got so far.
+        forked.map(|()| child)
+    }
+
+    fn fork_into(&self, child: &Arc<AddressSpace>) -> Result<()> {
         let mut parent = self.inner.lock();
-        let parent = &mut *parent;
-        // The child is known to nobody yet, so its lock, of the same level, is free.
-        let mut inner = child.inner.lock();
-        (inner.heap, inner.top) = (parent.heap, parent.top);
-        inner.regions.reserve(parent.regions.iter().len())?;
-        for region in parent.regions.iter() {
-            if let Some(object) = region.backing.object() {
-                object.attach(&child)?;
-            }
-            if region.may_own_pages() {
-                share_pages(self.memory, &mut *parent.table, &mut inner, region)
-                    .map_err(|_| Errno::ENOMEM)?;
-            }
-            inner.regions.insert(region.clone());
+        // Two locks of one level; but nobody else knows the child yet, save objects that are cut, who take one at a time.
+        let mut into = child.inner.lock();
+        into.heap = parent.heap;
+        into.mapped = parent.mapped;
+        into.top = parent.top;
+        into.limit = parent.limit;
+        into.stack_limit = parent.stack_limit;
+        into.regions.copy_from(&parent.regions)?;
+        for object in parent
+            .regions
+            .iter()
+            .filter_map(|region| region.backing.object())
+        {
+            object.attach(child)?;
         }
-        drop(inner);
-        Ok(child)
+        let parent = &mut *parent;
+        for region in parent
+            .regions
+            .iter()
+            .filter(|region| region.may_own_pages())
+        {
+            let range = (UserAddr(region.start), UserAddr(region.end));
+            share_pages(self.memory, &mut *parent.table, &mut into, range)?;
+        }
+        Ok(())
     }
 }
 
-/// Maps the present pages of `region` in the child too; neither may store to them any more.
+/// Makes the present pages of a private region present in `into` too, without the right to store in either.
 fn share_pages(
     memory: &Memory,
     table: &mut dyn PageTable,
-    child: &mut Inner,
-    region: &Region,
-) -> core::result::Result<(), OutOfMemory> {
-    let mut outcome = Ok(());
-    table.update_range(
-        UserAddr(region.start),
-        UserAddr(region.end),
-        &mut |page, there| {
-            if outcome.is_err() {
-                return Some(there);
-            }
-            let read_only = mapping(there.frame, there.access.difference(Access::WRITE));
-            outcome = memory.frames.share(there.frame).and_then(|()| {
-                child.table.map(page, read_only).inspect_err(|_| {
-                    memory.frames.release(there.frame);
-                })
-            });
-            if outcome.is_err() {
-                Some(there)
-            } else {
-                Some(read_only)
-            }
-        },
-    );
-    outcome
+    into: &mut Inner,
+    (start, end): (UserAddr, UserAddr),
+) -> Result<(), OutOfMemory> {
+    let mut result = Ok(());
+    table.update_range(start, end, &mut |page, mapping| {
+        if result.is_err() {
+            return Some(mapping);
+        }
+        let shared = Mapping {
+            access: mapping.access.difference(Access::WRITE),
+            ..mapping
+        };
+        result = memory.frames.share(mapping.frame).and_then(|()| {
+            into.install(memory, page.0, shared)
+                .map_err(|_| OutOfMemory)
+        });
+        Some(if result.is_ok() { shared } else { mapping })
+    });
+    result
 }

@@ -1,11 +1,11 @@
-//! mmap, munmap, mprotect, mremap and madvise on an address space.
+//! mmap, munmap and mprotect on an address space.
 
 use alloc::sync::Arc;
 
-use super::{AddressSpace, Inner, is_user_range, mapping, page_of};
-use crate::machine::{Access, PAGE_SIZE, USER_START, UserAddr};
-use crate::mm::MemoryObject;
+use super::{AddressSpace, Inner, allowed, checked_range, whole_pages};
+use crate::machine::{Access, Mapping, PAGE_SIZE, USER_END, USER_START, UserAddr};
 use crate::mm::region::{Backing, Label, Region};
+use crate::mm::{Memory, MemoryObject};
 use crate::{Errno, Result};
 
 /// Where a mapping is to go.
@@ -32,36 +32,75 @@ pub struct MapRequest {
     pub max_access: Access,
     /// What is behind it.
     pub backing: Backing,
+    /// A fault shortly below it extends it (MAP_GROWSDOWN).
+    pub grows_down: bool,
+    /// Even if it is larger than all RAM, so that it can never be filled (MAP_NORESERVE).
+    pub unreserved: bool,
     /// What it is called.
     pub label: Label,
 }
 
+impl MapRequest {
+    /// Zeros of the program's own, wherever there is room. Other requests are made of this one.
+    #[must_use]
+    pub const fn anonymous(length: usize, access: Access) -> MapRequest {
+        MapRequest {
+            placement: Placement::Hint(UserAddr(0)),
+            length,
+            access,
+            max_access: Access::all(),
+            backing: Backing::Anonymous,
+            grows_down: false,
+            unreserved: false,
+            label: Label::None,
+        }
+    }
+
+    /// As `self`, but there, whatever is mapped there now.
+    #[must_use]
+    pub fn at(self, at: UserAddr) -> MapRequest {
+        MapRequest {
+            placement: Placement::Fixed(at),
+            ..self
+        }
+    }
+}
+
 impl AddressSpace {
-    /// Makes a mapping; returns where. EINVAL: empty or misaligned. ENOMEM: no room, or behind user memory. EEXIST.
+    /// Makes a mapping; returns where. EINVAL: empty or misaligned. ENOMEM: no room, over the limit, or behind user memory.
+    /// EPERM: below what a program may map. EEXIST.
     pub fn map(self: &Arc<Self>, request: MapRequest) -> Result<UserAddr> {
-        let length = request
-            .length
-            .checked_next_multiple_of(PAGE_SIZE)
-            .ok_or(Errno::ENOMEM)?;
-        if length == 0 {
+        if request.length == 0 {
             return Err(Errno::EINVAL);
         }
+        let length = whole_pages(request.length)?;
+        let own = request.backing.object().is_none() && !request.unreserved;
+        if own && length / PAGE_SIZE > self.memory.frames.total() {
+            return Err(Errno::ENOMEM);
+        }
+        let mut inner = self.inner.lock();
+        let start = inner.find_place(request.placement, length)?;
+        let end = start + length;
+        let replaced = match request.placement {
+            Placement::Fixed(_) => inner.regions.covered_bytes(start, end),
+            _ => 0,
+        };
+        inner.check_limit(length - replaced)?;
+        // The mapping, and what is left of a region in the middle of which it comes to lie.
+        inner.regions.reserve(3)?;
         if let Some(object) = request.backing.object() {
             object.attach(self)?;
         }
-        let mut inner = self.inner.lock();
-        inner.regions.reserve(3)?;
-        let start = inner.find_place(request.placement, length)?;
-        if matches!(request.placement, Placement::Fixed(_)) {
-            inner.regions.remove(start, start + length);
-            inner.drop_pages(self.memory, start, start + length);
+        if replaced > 0 {
+            inner.remove(self.memory, start, end);
         }
+        inner.mapped += length;
         inner.regions.insert(Region {
             start,
-            end: start + length,
+            end,
             access: request.access,
             max_access: request.max_access,
-            grows_down: false,
+            grows_down: request.grows_down,
             has_copies: false,
             backing: request.backing,
             label: request.label,
@@ -77,10 +116,18 @@ impl AddressSpace {
         access: Access,
         label: Label,
     ) -> Result<()> {
-        self.map_fixed(start, length, access, Backing::Anonymous, label)
+        let placement = Placement::FixedIfFree(start);
+        // A program may have more zeros, and a stack, than there is RAM: it is to use little of them.
+        let request = MapRequest {
+            placement,
+            label,
+            unreserved: true,
+            ..MapRequest::anonymous(length, access)
+        };
+        self.map(request).map(|_| ())
     }
 
-    /// Maps `object` from byte `offset`, a multiple of the page size, on at `start`, private to the program.
+    /// Maps `object` from byte `offset`, a multiple of the page size, on at `start`, where nothing is, private to the program.
     pub fn map_private(
         self: &Arc<Self>,
         start: UserAddr,
@@ -89,26 +136,15 @@ impl AddressSpace {
         object: &Arc<MemoryObject>,
         offset: u64,
     ) -> Result<()> {
-        let backing = Backing::Private(Arc::clone(object), offset / PAGE_SIZE as u64);
-        self.map_fixed(start, length, access, backing, Label::None)
-    }
-
-    fn map_fixed(
-        self: &Arc<Self>,
-        start: UserAddr,
-        length: usize,
-        access: Access,
-        backing: Backing,
-        label: Label,
-    ) -> Result<()> {
+        if !offset.is_multiple_of(PAGE_SIZE as u64) {
+            return Err(Errno::EINVAL);
+        }
         let placement = Placement::FixedIfFree(start);
+        let backing = Backing::Private(Arc::clone(object), offset / PAGE_SIZE as u64);
         self.map(MapRequest {
             placement,
-            length,
-            access,
-            max_access: Access::all(),
             backing,
-            label,
+            ..MapRequest::anonymous(length, access)
         })
         .map(|_| ())
     }
@@ -121,14 +157,13 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let mut inner = self.inner.lock();
-        inner.regions.reserve(2)?;
-        inner.regions.remove(start, end);
-        inner.drop_pages(self.memory, start, end);
+        inner.regions.reserve(1)?;
+        inner.remove(self.memory, start, end);
         Ok(())
     }
 
-    /// Changes what the program may do in `start..start + length`. ENOMEM: not all of it is mapped. EACCES: more than a
-    /// mapping allows.
+    /// Changes what the program may do in `start..start + length`. EINVAL: misaligned. ENOMEM: not all of it is mapped.
+    /// EACCES: more than a mapping allows. Changes nothing then.
     pub fn protect(&self, start: UserAddr, length: usize, access: Access) -> Result<()> {
         let (start, end) = checked_range(start, length)?;
         let mut inner = self.inner.lock();
@@ -136,188 +171,92 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         let first = inner.regions.first_above(start);
-        let touched = inner
+        let mut touched = inner
             .regions
             .iter()
             .skip(first)
             .take_while(|region| region.start < end);
-        if touched
-            .into_iter()
-            .any(|region| !region.max_access.contains(access))
-        {
+        if !touched.all(|region| region.max_access.contains(access)) {
             return Err(Errno::EACCES);
         }
         inner.regions.reserve(2)?;
-        inner.regions.split(start);
-        inner.regions.split(end);
-        let mut at = inner.regions.first_above(start);
-        while let Some(region) = inner
-            .regions
-            .get_mut(at)
-            .filter(|region| region.start < end)
-        {
-            region.access = access;
-            let region = region.clone();
-            self.update_access(&mut inner, &region);
-            at += 1;
-        }
-        inner.regions.join(start, end);
+        inner.protect(self.memory, start, end, access);
         Ok(())
-    }
-
-    /// Gives the present pages of `region` the access that it has now.
-    fn update_access(&self, inner: &mut Inner, region: &Region) {
-        let memory = self.memory;
-        let executes = region.access.contains(Access::EXECUTE);
-        inner.table.update_range(
-            UserAddr(region.start),
-            UserAddr(region.end),
-            &mut |_, there| {
-                if executes && !there.access.contains(Access::EXECUTE) {
-                    memory.machine.sync_code(there.frame);
-                }
-                Some(mapping(
-                    there.frame,
-                    Inner::allowed(memory, region, there.frame),
-                ))
-            },
-        );
-    }
-
-    /// Forgets the contents of the program's own pages in `start..start + length`, which read as zeros or as the file again
-    /// (MADV_DONTNEED). ENOMEM: not all of it is mapped.
-    pub fn discard(&self, start: UserAddr, length: usize) -> Result<()> {
-        let (start, end) = checked_range(start, length)?;
-        let mut inner = self.inner.lock();
-        let covered = inner.regions.covers(start, end);
-        inner.drop_pages(self.memory, start, end);
-        if covered { Ok(()) } else { Err(Errno::ENOMEM) }
-    }
-
-    /// Whether all of `start..start + length` is mapped.
-    pub fn is_mapped(&self, start: UserAddr, length: usize) -> Result<bool> {
-        let (start, end) = checked_range(start, length)?;
-        Ok(self.inner.lock().regions.covers(start, end))
-    }
-
-    /// Makes the mapping of `old` bytes at `start` `new` bytes long, where it is or, with `may_move`, elsewhere. EFAULT: no
-    /// one mapping is there. ENOMEM: no room (mremap(2)).
-    pub fn resize(
-        self: &Arc<Self>,
-        start: UserAddr,
-        old: usize,
-        new: usize,
-        may_move: bool,
-    ) -> Result<UserAddr> {
-        let (at, old_end) = checked_range(start, old)?;
-        let (_, new_end) = checked_range(start, new).map_err(|_| Errno::ENOMEM)?;
-        let (old, new) = (old_end - at, new_end - at);
-        if new <= old {
-            if new < old {
-                self.unmap(UserAddr(at + new), old - new)?;
-            }
-            return Ok(start);
-        }
-        let region = self
-            .inner
-            .lock()
-            .regions
-            .find(at)
-            .map(|(_, region)| region.clone())
-            .ok_or(Errno::EFAULT)?;
-        if old_end > region.end {
-            return Err(Errno::EFAULT);
-        }
-        let skipped = (at - region.start) / PAGE_SIZE;
-        let beyond = MapRequest {
-            placement: Placement::FixedIfFree(UserAddr(old_end)),
-            length: new - old,
-            access: region.access,
-            max_access: region.max_access,
-            backing: region.backing.advanced((skipped + old / PAGE_SIZE) as u64),
-            label: region.label.clone(),
-        };
-        match self.map(beyond.clone()) {
-            Ok(_) => return Ok(start),
-            Err(_) if !may_move => return Err(Errno::ENOMEM),
-            Err(_) => {}
-        }
-        let backing = region.backing.advanced(skipped as u64);
-        let placement = Placement::Hint(UserAddr(0));
-        let to = self.map(MapRequest {
-            placement,
-            length: new,
-            backing,
-            ..beyond
-        })?;
-        self.move_pages(at, old, to.0, region.has_copies);
-        self.unmap(start, old)?;
-        Ok(to)
-    }
-
-    /// Moves the present pages of `from..from + length` to `to`. A page for which there is no table is left behind and lost.
-    fn move_pages(&self, from: usize, length: usize, to: usize, has_copies: bool) {
-        let mut inner = self.inner.lock();
-        if let Some((index, _)) = inner.regions.find(to)
-            && let Some(region) = inner.regions.get_mut(index)
-        {
-            region.has_copies |= has_copies;
-        }
-        for offset in (0..length).step_by(PAGE_SIZE) {
-            let Some(there) = inner.table.unmap(UserAddr(from + offset)) else {
-                continue;
-            };
-            if inner.table.map(UserAddr(to + offset), there).is_err() {
-                self.memory.frames.release(there.frame);
-            }
-        }
     }
 }
 
 impl Inner {
-    fn find_place(&mut self, placement: Placement, length: usize) -> Result<usize> {
+    /// Where `length` bytes are to go.
+    pub(super) fn find_place(&mut self, placement: Placement, length: usize) -> Result<usize> {
         match placement {
-            Placement::Hint(UserAddr(hint)) => {
-                let hint = page_of(hint);
-                if hint != 0
-                    && is_user_range(hint, length)
-                    && self.regions.is_free(hint, hint + length)
-                {
-                    return Ok(hint);
+            Placement::Hint(hint) => {
+                if let Some(start) = self.at_hint(hint.0, length) {
+                    return Ok(start);
                 }
-                self.regions
-                    .find_gap(length, USER_START, self.top)
+                let top = self.top;
+                let found = self.regions.find_gap(length, USER_START, top);
+                // When all below is full: between there and the end.
+                found
+                    .or_else(|| self.regions.find_gap_anew(length, top, USER_END))
                     .ok_or(Errno::ENOMEM)
             }
-            Placement::Fixed(UserAddr(at)) | Placement::FixedIfFree(UserAddr(at)) => {
-                if at % PAGE_SIZE != 0 {
-                    return Err(Errno::EINVAL);
+            Placement::Fixed(at) | Placement::FixedIfFree(at) => {
+                let (start, end) = checked_range(at, length)?;
+                if start < USER_START {
+                    return Err(Errno::EPERM);
                 }
-                if !is_user_range(at, length) {
-                    return Err(if at < USER_START {
-                        Errno::EPERM
-                    } else {
-                        Errno::ENOMEM
-                    });
-                }
-                let free = matches!(placement, Placement::Fixed(_))
-                    || self.regions.is_free(at, at + length);
-                if free { Ok(at) } else { Err(Errno::EEXIST) }
+                let free =
+                    matches!(placement, Placement::Fixed(_)) || self.regions.is_free(start, end);
+                if free { Ok(start) } else { Err(Errno::EEXIST) }
             }
         }
     }
-}
 
-/// Start and end of a range in whole pages. EINVAL: misaligned. ENOMEM: not user memory.
-fn checked_range(start: UserAddr, length: usize) -> Result<(usize, usize)> {
-    if start.0 % PAGE_SIZE != 0 {
-        return Err(Errno::EINVAL);
+    fn at_hint(&self, hint: usize, length: usize) -> Option<usize> {
+        if hint == 0 {
+            return None;
+        }
+        let start = hint.checked_next_multiple_of(PAGE_SIZE)?.max(USER_START);
+        let end = start.checked_add(length).filter(|end| *end <= USER_END)?;
+        self.regions.is_free(start, end).then_some(start)
     }
-    let length = length
-        .checked_next_multiple_of(PAGE_SIZE)
-        .ok_or(Errno::ENOMEM)?;
-    if length > 0 && !is_user_range(start.0, length) {
-        return Err(Errno::ENOMEM);
+
+    /// Takes regions and pages in `start..end` out. Room for one region was reserved.
+    pub(super) fn remove(&mut self, memory: &Memory, start: usize, end: usize) {
+        let covered = self.regions.covered_bytes(start, end);
+        if covered > 0 {
+            self.drop_pages(memory, start, end);
+            self.regions.remove(start, end);
+            self.mapped -= covered;
+        }
     }
-    Ok((start.0, start.0.saturating_add(length)))
+
+    /// Gives the regions of `start..end`, which cover it, and their pages `access`. Room for two regions was reserved.
+    fn protect(&mut self, memory: &Memory, start: usize, end: usize, access: Access) {
+        self.regions.split(start);
+        self.regions.split(end);
+        let mut at = self.regions.first_above(start);
+        while let Some(region) = self.regions.get_mut(at).filter(|region| region.start < end) {
+            at += 1;
+            if region.access == access {
+                continue;
+            }
+            region.access = access;
+            let executes = access.contains(Access::EXECUTE);
+            self.table.update_range(
+                UserAddr(region.start),
+                UserAddr(region.end),
+                &mut |_, there| {
+                    if executes && !there.access.contains(Access::EXECUTE) {
+                        memory.machine.sync_code(there.frame);
+                    }
+                    Some(Mapping {
+                        access: allowed(memory, region, there.frame),
+                        ..there
+                    })
+                },
+            );
+        }
+        self.regions.join(start, end);
+    }
 }

@@ -7,8 +7,8 @@ use core::sync::atomic::AtomicU16;
 
 use proptest::prelude::*;
 
-use super::{FramePool, MAX_RUN_ORDER};
 use crate::machine::{Frame, OutOfMemory};
+use crate::mm::{FramePool, MAX_RUN_ORDER};
 
 /// A pool with dirty books.
 fn pool(first: usize, end: usize) -> FramePool {

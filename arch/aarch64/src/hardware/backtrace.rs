@@ -1,0 +1,60 @@
+//! Backtraces by frame pointer (AAPCS64 6.2.3), with the names of functions where the image has them.
+
+use core::fmt;
+
+use super::kernel_map::{self, Image};
+use crate::symbols::Symbols;
+
+const MAX_FRAMES: usize = 32;
+
+unsafe extern "C" {
+    static __symbols_start: u8;
+    static __symbols_end: u8;
+}
+
+fn symbols() -> Symbols<'static> {
+    let start = &raw const __symbols_start;
+    let length = (&raw const __symbols_end).addr() - start.addr();
+    // SAFETY: the linker script reserves these bytes in the image's read-only part, and nothing writes them.
+    Symbols::new(unsafe { core::slice::from_raw_parts(start, length) })
+}
+
+/// A code address, shown with the function that it is in.
+pub(crate) struct Code(pub(crate) u64);
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#018x}", self.0)?;
+        let offset = (self.0 as usize).wrapping_sub(Image::base());
+        match symbols().find(offset) {
+            Some((name, into)) if offset < Image::text_end() - Image::base() => {
+                write!(f, " {name} + {into:#x}")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Prints who called whom, from the frame record at `frame`.
+pub(crate) fn print(frame: u64) {
+    let mut frame = frame as usize;
+    for _ in 0..MAX_FRAMES {
+        if !frame.is_multiple_of(16)
+            || !kernel_map::is_stack(frame)
+            || !kernel_map::is_mapped(frame)
+        {
+            return;
+        }
+        // SAFETY: aligned and mapped, hence readable; whatever it holds is only printed or checked again.
+        let [next, caller] = unsafe { *(frame as *const [u64; 2]) };
+        if caller == 0 {
+            return;
+        }
+        // The instruction before the return address is the call.
+        super::console::println!("  {}", Code(caller - 4));
+        if next as usize <= frame {
+            return;
+        }
+        frame = next as usize;
+    }
+}

@@ -1,0 +1,182 @@
+//! The boot CPU's way from the entry code to the core's loop.
+//!
+//! Whatever stops it is said in a plain sentence on the early console.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use halyard_core::boot::{self, BootInfo};
+use halyard_core::kernel::Kernel;
+use halyard_core::machine::Frame;
+use halyard_core::mm::Memory;
+use halyard_drivers::dt::{Node, Tree};
+use halyard_drivers::pl031::{self, Pl031};
+use halyard_drivers::psci::Psci;
+
+use super::console::{self, EarlyUart, println};
+use super::device_tree;
+use super::interrupts::{self, Interrupts, Wire};
+use super::kernel_map::Image;
+use super::machine::{self, Aarch64};
+use super::once::Once;
+use super::ram::{self, Ram};
+use super::registers::Registers;
+use super::timer::{self, Clock};
+use super::{cpu, entropy, power, smp};
+
+/// What a device tree cannot say about a board.
+#[derive(Clone, Copy, Debug)]
+pub struct Board {
+    /// Its name, as in `boards.toml`.
+    pub name: &'static str,
+    /// A UART for messages before the device tree is understood.
+    pub early_uart: Option<EarlyUart>,
+}
+
+/// Ends a boot that cannot go on.
+fn cannot_boot(why: fmt::Arguments<'_>) -> ! {
+    println!("Halyard cannot boot: {why}");
+    power::die()
+}
+
+/// Boots the kernel; `device_tree` is the physical address that the loader gave.
+pub fn start(device_tree: u64, board: &'static Board) -> ! {
+    let entered = timer::counter();
+    cpu::init_boot_cpu(Image::stack_top(), Image::emergency_top());
+    smp::leave_identity();
+    if let Some(uart) = board.early_uart {
+        console::init_early(uart);
+    }
+    let (tree, tree_at) = match device_tree::find(device_tree) {
+        Ok(found) => found,
+        Err(error) => cannot_boot(format_args!("the device tree at {device_tree:#x}: {error}")),
+    };
+    let command_line = tree.chosen().map_or("", |chosen| chosen.bootargs());
+    let psci = Psci::find(&tree).unwrap_or_else(|error| {
+        println!("PSCI: {error}");
+        None
+    });
+    power::init(psci, command_line);
+    let console = console::init(&tree);
+    let ram = match ram::find(&tree, tree_at, tree.cpus().count()) {
+        Ok(ram) => ram,
+        Err(error) => cannot_boot(format_args!("{error}")),
+    };
+    let machine = bring_up(&tree, console, &ram, entered);
+    run(machine, &tree, ram, command_line)
+}
+
+/// Timer and interrupts: all that the core asks for but other CPUs. `entered` is the counter when the kernel was entered.
+fn bring_up(tree: &Tree<'_>, console: Option<Wire>, ram: &Ram, entered: u64) -> &'static Aarch64 {
+    entropy::init(tree);
+    let (timer, hertz) = match find_timer(tree) {
+        Ok(found) => found,
+        Err(error) => cannot_boot(format_args!("the timer: {error}")),
+    };
+    let Some(clock) = Clock::new(hertz, entered) else {
+        cannot_boot(format_args!("the timer's frequency is unknown"));
+    };
+    let interrupts = match Interrupts::find(tree, timer, console) {
+        Ok(interrupts) => interrupts,
+        Err(error) => cannot_boot(format_args!("the interrupt controller: {error}")),
+    };
+    timer::init_cpu();
+    if let Err(error) = interrupts.init_cpu() {
+        cannot_boot(format_args!("the interrupt controller: {error}"));
+    }
+    if let Err(error) = interrupts.enable_console() {
+        println!("no console input: {error}");
+    }
+    let made = machine::set(Aarch64 {
+        clock,
+        interrupts,
+        frames: ram.frames,
+    });
+    let Some(machine) = made else {
+        cannot_boot(format_args!("it was started twice"));
+    };
+    machine
+}
+
+/// The timer's line and, where the firmware left CNTFRQ_EL0 empty, its frequency (bindings/timer/arm,arch_timer.yaml).
+fn find_timer(tree: &Tree<'_>) -> Result<(Wire, Option<u64>), NoTimer> {
+    let node = tree
+        .compatible(&["arm,armv8-timer", "arm,armv7-timer"])
+        .next();
+    let node = node.ok_or(NoTimer::None)?;
+    // Named, or in the order: secure, physical, virtual.
+    let index = node.interrupt_index("virt").unwrap_or(2);
+    let interrupt = node.interrupt(index).map_err(NoTimer::Tree)?;
+    let wire = interrupts::wire(&interrupt).map_err(NoTimer::Line)?;
+    let hertz = node.u32("clock-frequency").map_err(NoTimer::Tree)?;
+    Ok((wire, hertz.map(u64::from)))
+}
+
+/// Why there is no timer.
+enum NoTimer {
+    None,
+    Tree(halyard_drivers::dt::Error),
+    Line(halyard_drivers::irq::Error),
+}
+
+impl fmt::Display for NoTimer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoTimer::None => f.write_str("the device tree has none"),
+            NoTimer::Tree(error) => error.fmt(f),
+            NoTimer::Line(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Hands over to the core, and starts the other CPUs once there is a kernel for them.
+fn run(machine: &'static Aarch64, tree: &Tree<'_>, ram: Ram, command_line: &'static str) -> ! {
+    let mut seed = [0; 32];
+    entropy::fill(&mut seed);
+    let memory: &'static Memory = Box::leak(Box::new(Memory::new(machine, ram.frames)));
+    let (initramfs, initramfs_frames) = match ram.initrd {
+        Some((bytes, frames)) => (Some(bytes), frames),
+        None => (None, Frame(0)..Frame(0)),
+    };
+    let info = BootInfo {
+        machine,
+        memory,
+        initramfs,
+        initramfs_frames,
+        kernel_bytes: ram.kernel_bytes,
+        command_line,
+        seed,
+        real_time: real_time(tree),
+    };
+    let kernel = match boot::boot(info) {
+        Ok(kernel) => kernel,
+        Err(error) => cannot_boot(format_args!("{error}")),
+    };
+    KERNEL.set(kernel);
+    smp::start_others(tree, ram.frames);
+    ram.frames.give(ram.tree_rest);
+    kernel.run_cpu()
+}
+
+/// What every CPU runs.
+static KERNEL: Once<&'static Kernel> = Once::new();
+
+/// What the other CPUs do, each on its own stack.
+pub(crate) fn run_secondary() -> ! {
+    let (Some(kernel), Some(machine)) = (KERNEL.get(), machine::get()) else {
+        power::stop_cpu()
+    };
+    if let Err(error) = machine.interrupts.init_cpu() {
+        println!("CPU {} is left out: {error}", cpu::this().id().0);
+        power::stop_cpu()
+    }
+    kernel.run_cpu()
+}
+
+/// Wall-clock time in ns since 1970 from the first clock that runs; 0 if there is none.
+fn real_time(tree: &Tree<'_>) -> u64 {
+    let clocks = tree.compatible(pl031::COMPATIBLE);
+    let read = |node: Node<'_>| Pl031::new(Registers::of(&node, 0).ok()?).ok()?.seconds();
+    let seconds = clocks.filter_map(read).next().unwrap_or(0);
+    u64::from(seconds) * 1_000_000_000
+}

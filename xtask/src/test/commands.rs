@@ -1,0 +1,101 @@
+//! Commands that must run as they would at the prompt, each in a machine of its own.
+
+use std::time::Duration;
+
+use halyard_hil::verdict::Verdict;
+
+use super::session::{Failure, Session};
+use super::target::Bench;
+
+/// A command, and what it must show.
+pub(crate) struct Command {
+    /// The test's name.
+    pub(crate) name: &'static str,
+    /// What the shell is told to run.
+    line: &'static str,
+    /// Texts that must come, in this order.
+    shows: &'static [&'static str],
+    /// Its exit code.
+    code: i32,
+    /// Seconds it may stay silent.
+    patience: u64,
+    /// The C program it takes, if it takes one: without a compiler for it, it is skipped.
+    program: Option<&'static str>,
+}
+
+/// One that is there always, is quick and succeeds.
+const ORDINARY: Command = Command {
+    name: "",
+    line: "",
+    shows: &[],
+    code: 0,
+    patience: 30,
+    program: None,
+};
+
+/// Every command.
+pub(crate) const ALL: [Command; 6] = [
+    Command {
+        name: "shell_pipeline_of_three_answers",
+        line: "ls / | grep bin | wc -l",
+        shows: &["1"],
+        ..ORDINARY
+    },
+    Command {
+        name: "shell_unknown_command_exits_with_127",
+        line: "no-such-command",
+        code: 127,
+        ..ORDINARY
+    },
+    Command {
+        name: "handbook_pipe_echo_says_hello",
+        line: "pipe_echo",
+        shows: &["hello"],
+        ..ORDINARY
+    },
+    Command {
+        name: "c_program_runs_unmodified",
+        line: "hello a b",
+        shows: &["hello from C, process ", " a b"],
+        program: Some("hello"),
+        ..ORDINARY
+    },
+    Command {
+        name: "c_ipcbench_comes_to_its_end",
+        line: "ipcbench scale=1",
+        shows: &["DONE", " fail=0"],
+        program: Some("ipcbench"),
+        patience: 120,
+        ..ORDINARY
+    },
+    // A fixed seed, so that a failure is the same for everybody; `fuzz` by hand takes one from the clock.
+    Command {
+        name: "kernel_survives_a_million_random_calls",
+        line: "fuzz 1000000 1",
+        patience: 300,
+        ..ORDINARY
+    },
+];
+
+impl Command {
+    /// Boots and runs it; gives the last thing it showed.
+    pub(crate) fn check(&self, bench: &Bench<'_>) -> Result<String, Failure> {
+        if let Some(program) = self.program
+            && !bench.products.programs.iter().any(|name| name == program)
+        {
+            let why = format!("the C program {program} was left out of the build");
+            return Err(Failure {
+                verdict: Verdict::Skip(why),
+                console: Vec::new(),
+            });
+        }
+        let boot = bench.boot(&["quiet"], &["-c", self.line]);
+        let mut session = Session::start(bench, bench.options.clone(), &boot)?;
+        session.set_patience(Duration::from_secs(self.patience));
+        for text in self.shows {
+            session.expect(text)?;
+        }
+        session.leave(self.code)?;
+        Ok(format!("`{}`, exit code {}", self.line, self.code))
+    }
+}
