@@ -87,7 +87,8 @@ fn parse_test(rest: &str, ok: bool) -> Option<Line> {
         (Some(why), _) => Verdict::Skip(why),
         (None, Some(why)) if !ok => Verdict::Skip(format!("not done yet: {why}")),
         _ if ok => Verdict::Pass,
-        _ => Verdict::Fail("not ok".into()),
+        _ if directive.trim().is_empty() => Verdict::Fail("not ok".into()),
+        _ => Verdict::Fail(directive.trim().into()),
     };
     Some(Line::Test {
         number: number.parse().ok(),
@@ -127,7 +128,8 @@ impl Collector {
     /// Takes a line; gives the case that it ends, if it ends one.
     pub fn take(&mut self, line: &str) -> Option<Case> {
         match parse_line(line) {
-            Line::Plan { count, skip } => {
+            // A program under test may be a suite too: only the first plan is this one's.
+            Line::Plan { count, skip } if self.planned.is_none() => {
                 self.planned = Some(count);
                 self.skipped = skip;
                 None
@@ -137,7 +139,7 @@ impl Collector {
                 self.bailed = Some(why);
                 None
             }
-            Line::Version => None,
+            Line::Version | Line::Plan { .. } => None,
             Line::Note(text) | Line::Other(text) => {
                 if !text.is_empty() {
                     self.pending.push(text);
@@ -272,6 +274,20 @@ mod tests {
         assert_eq!(cases.len(), 3);
         assert_eq!(cases[1].notes, ["PANIC at the disco"]);
         assert!(cases[1].verdict.failed() && cases[2].verdict.failed());
+    }
+
+    #[test]
+    fn suite_keeps_its_plan_when_a_child_prints_one() {
+        let cases = collect("1..2\nok 1 - a\nTAP version 14\n1..0\nok 2 - b\n", "end");
+        assert!(cases.len() == 2 && cases.iter().all(|case| case.verdict == Verdict::Pass));
+    }
+
+    #[test]
+    fn line_not_ok_with_remark_has_it_as_reason() {
+        let line = parse_line("not ok 7 - a # a.rs:1: 1 is not 2");
+        assert!(
+            matches!(line, Line::Test { verdict: Verdict::Fail(why), .. } if why == "a.rs:1: 1 is not 2")
+        );
     }
 
     #[test]

@@ -19,7 +19,7 @@ suite!(
 const CWD: usize = halyard_rt::raw::general::AT_FDCWD as usize;
 
 fn wild_paths_are_efault() -> Outcome {
-    let good = b"/tmp\0".as_ptr() as usize;
+    let good = c"/tmp".as_ptr() as usize;
     let place = [0u8; 256];
     let at = place.as_ptr() as usize;
     for wild in WILD {
@@ -59,7 +59,7 @@ fn wild_buffers_are_efault() -> Outcome {
     let directory = fs::open("/")?;
     let (file_fd, directory_fd) = (file.fd() as usize, directory.fd() as usize);
     fs::symlink("/tmp", "/tmp/wild_link")?;
-    let link = b"/tmp/wild_link\0".as_ptr() as usize;
+    let link = c"/tmp/wild_link".as_ptr() as usize;
     for wild in WILD {
         let calls: [(usize, [usize; 4]); 9] = [
             (nr::READ, [file_fd, wild, 50, 0]),
@@ -88,7 +88,7 @@ fn wild_buffers_are_efault() -> Outcome {
 }
 
 fn wild_structures_are_efault() -> Outcome {
-    let path = b"/\0".as_ptr() as usize;
+    let path = c"/".as_ptr() as usize;
     let (reader, _writer) = fd::pipe()?;
     let pipe = reader.fd() as usize;
     let fionread = halyard_rt::raw::ioctl::FIONREAD as usize;
@@ -164,7 +164,7 @@ fn path_up_to_the_edge_is_read() -> Outcome {
 }
 
 fn exec_with_wild_vectors_is_efault() -> Outcome {
-    let path = b"/bin/tests\0".as_ptr() as usize;
+    let path = c"/bin/tests".as_ptr() as usize;
     for wild in WILD {
         check_eq!(call(nr::EXECVE, [path, wild, 0]), Err(Errno::EFAULT));
         check_eq!(call(nr::EXECVE, [path, 0, wild]), Err(Errno::EFAULT));
@@ -187,7 +187,7 @@ fn huge_lengths_do_no_harm() -> Outcome {
         let _ = call(nr::READ, [fd, at, length]);
         let _ = call(
             nr::READLINKAT,
-            [CWD, b"/proc/self\0".as_ptr() as usize, at, length.min(4096)],
+            [CWD, c"/proc/self".as_ptr() as usize, at, length.min(4096)],
         );
         let _ = call(nr::GETDENTS64, [fd, at, length]);
     }

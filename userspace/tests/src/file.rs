@@ -265,7 +265,7 @@ fn truncate_cuts_and_lengthens() -> Outcome {
     // What was cut off does not come back.
     check_eq!(fs::read("/tmp/length")?, b"0123\0\0\0\0");
     check_eq!(fs::set_length(&file, u64::MAX), Err(Errno::EINVAL));
-    let path = b"/tmp/length\0".as_ptr() as usize;
+    let path = c"/tmp/length".as_ptr() as usize;
     check_eq!(call(nr::TRUNCATE, [path, 2])?, 0);
     check_eq!(fs::read("/tmp/length")?, b"01");
     fs::remove_file("/tmp/length")?;

@@ -180,7 +180,7 @@ fn readlink_of_a_file_is_einval() -> Outcome {
 fn readlink_cuts_to_the_buffer() -> Outcome {
     fs::symlink("0123456789", "/tmp/cut")?;
     let buffer = core::hint::black_box([0u8; 4]);
-    let path = b"/tmp/cut\0".as_ptr() as usize;
+    let path = c"/tmp/cut".as_ptr() as usize;
     let at = halyard_rt::raw::general::AT_FDCWD as usize;
     let place = buffer.as_ptr() as usize;
     let call = |length| crate::support::call(halyard_rt::nr::READLINKAT, [at, path, place, length]);

@@ -167,7 +167,7 @@ fn limits_are_told() -> Outcome {
 fn processor_is_told() -> Outcome {
     let mask = core::hint::black_box([0u64; 16]);
     let length = call(nr::SCHED_GETAFFINITY, [0, 128, mask.as_ptr() as usize])?;
-    check!(length >= 8 && length <= 128);
+    check!((8..=128).contains(&length));
     let count: u32 = core::hint::black_box(mask)
         .iter()
         .map(|word| word.count_ones())

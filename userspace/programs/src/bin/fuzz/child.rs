@@ -148,7 +148,8 @@ fn choose(random: &mut Random, root: bool) -> usize {
         };
         let known = number > 600 || nr::name(number).is_some() || random.once_in(8);
         let banned = NEVER.contains(&number) || (root && NEVER_AS_ROOT.contains(&number));
-        if known && !banned && !(SELDOM.contains(&number) && !random.once_in(40)) {
+        let due = !SELDOM.contains(&number) || random.once_in(40);
+        if known && !banned && due {
             return number;
         }
     }
