@@ -4,7 +4,7 @@ use halyard_core::machine::{Access, FaultKind};
 
 /// What an exception from a program was, as far as its syndrome says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub enum Cause {
     /// `svc`.
     Syscall,
     /// FP or SIMD while it was switched off: the machine's own affair.
@@ -19,15 +19,17 @@ pub(crate) enum Cause {
 }
 
 /// The exception class.
-pub(crate) const fn class(esr: u64) -> u64 {
+#[must_use]
+pub const fn class(esr: u64) -> u64 {
     (esr >> 26) & 0x3f
 }
 
 /// The class of `svc` from AArch64.
-pub(crate) const CLASS_SVC: u64 = 0x15;
+pub const CLASS_SVC: u64 = 0x15;
 
 /// Reads the syndrome of a synchronous exception from EL0.
-pub(crate) fn cause(esr: u64) -> Cause {
+#[must_use]
+pub fn cause(esr: u64) -> Cause {
     let fault = |kind, far| Cause::Fault { kind, far };
     match class(esr) {
         CLASS_SVC => Cause::Syscall,
@@ -63,7 +65,8 @@ fn memory_fault(esr: u64, access: Access) -> Cause {
 }
 
 /// A fault address as a program knows it: without the tag in the top byte (TCR_EL1.TBI0).
-pub(crate) const fn untag(far: u64) -> u64 {
+#[must_use]
+pub const fn untag(far: u64) -> u64 {
     if far & (1 << 55) == 0 {
         far & (u64::MAX >> 8)
     } else {
@@ -72,7 +75,8 @@ pub(crate) const fn untag(far: u64) -> u64 {
 }
 
 /// The exception class in words, for a panic.
-pub(crate) fn describe(esr: u64) -> &'static str {
+#[must_use]
+pub fn describe(esr: u64) -> &'static str {
     match class(esr) {
         0x00 => "unknown or undefined instruction",
         0x07 => "floating point in the kernel",

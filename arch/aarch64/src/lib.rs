@@ -14,7 +14,7 @@ extern crate std;
 pub mod asid;
 pub mod clock;
 pub mod descriptor;
-mod esr;
+pub mod esr;
 pub mod range_set;
 pub mod ring;
 pub mod symbols;
