@@ -87,6 +87,19 @@ impl Source for &[u8] {
             Err(Errno::EFAULT)
         }
     }
+
+    fn take_to_frame(
+        &mut self,
+        machine: &dyn Machine,
+        frame: Frame,
+        offset: usize,
+        count: usize,
+    ) -> Result<()> {
+        let (now, later) = self.split_at_checked(count).ok_or(Errno::EFAULT)?;
+        machine.write_frame(frame, offset, now);
+        *self = later;
+        Ok(())
+    }
 }
 
 impl Sink for &mut [u8] {

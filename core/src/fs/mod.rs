@@ -15,3 +15,5 @@ pub mod path;
 pub mod procfs;
 pub mod regular;
 pub mod stat;
+#[cfg(test)]
+mod testing;

@@ -417,3 +417,7 @@ fn exchange(from: &Place<'_>, inode: &Arc<Inode>, to: &Place<'_>, target: &Arc<I
     adopt(to, target, from);
     drop((first, second));
 }
+
+#[cfg(test)]
+#[path = "namespace_tests.rs"]
+mod tests;

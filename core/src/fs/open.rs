@@ -8,7 +8,7 @@ use super::file::File;
 use super::inode::{Inode, Node, Want};
 use super::namespace::Maker;
 use super::open_file::{OpenFile, OpenFlags};
-use super::path::{Ending, Found, Last, Walker};
+use super::path::{Found, Last, Walker};
 use super::procfs::ReportFile;
 use super::regular::{DirectoryFile, PathFile, RegularFile};
 use crate::kernel::Kernel;
@@ -103,10 +103,17 @@ pub fn open(kernel: &'static Kernel, request: &OpenRequest<'_>, path: Vec<u8>) -
             .map(Opened::Now);
     }
     request.check()?;
-    let keep = request.asks(O_NOFOLLOW) || request.asks(O_CREAT | O_EXCL);
-    let found = request
-        .walker
-        .walk(path, if keep { Last::Keep } else { Last::Follow })?;
+    let last = if request.asks(O_CREAT | O_EXCL) {
+        Last::Name
+    } else if request.asks(O_NOFOLLOW) {
+        Last::Keep
+    } else {
+        Last::Follow
+    };
+    let found = request.walker.walk(path, last)?;
+    if request.asks(O_CREAT) {
+        found.check_file_name()?;
+    }
     let (inode, fresh) = match (&found.inode, request.asks(O_CREAT)) {
         (Some(_), true) if request.asks(O_EXCL) => return Err(Errno::EEXIST),
         (None, true) => create(kernel, request, &found)?,
@@ -129,9 +136,6 @@ fn create(
     request: &OpenRequest<'_>,
     found: &Found,
 ) -> Result<(Arc<Inode>, bool)> {
-    if found.ending == Ending::NameSlash {
-        return Err(Errno::EISDIR);
-    }
     let maker = Maker {
         who: request.walker.who,
         permissions: request.permissions,

@@ -63,6 +63,7 @@ pub struct OpenFile {
     inode: Option<Arc<Inode>>,
     flags: AtomicU32,
     seekable: bool,
+    terminal: bool,
     position: SpinLock<u64>,
     _live: Live,
 }
@@ -82,12 +83,13 @@ impl OpenFile {
         if live(Kind::OpenFile) >= OPEN_FILES_MAX {
             return Err(Errno::ENFILE);
         }
-        let seekable = file.seekable();
+        let (seekable, terminal) = (file.seekable(), file.terminal().is_some());
         Ok(Arc::new(OpenFile {
             file,
             inode,
             flags: AtomicU32::new(flags.bits()),
             seekable,
+            terminal,
             position: SpinLock::new(0),
             _live: Live::new(Kind::OpenFile),
         }))
@@ -97,6 +99,13 @@ impl OpenFile {
     #[must_use]
     pub const fn seekable(&self) -> bool {
         self.seekable
+    }
+
+    /// Whether it is a terminal, which asks who reads and writes ([`crate::tty::Tty::check_read`]).
+    #[inline]
+    #[must_use]
+    pub const fn is_terminal(&self) -> bool {
+        self.terminal
     }
 
     /// What stands behind it.

@@ -133,6 +133,15 @@ impl Found {
         Ok(inode)
     }
 
+    /// Whether a file could be made here as far as the path is concerned (open(2) with O_CREAT). EISDIR: it ends in a slash.
+    pub fn check_file_name(&self) -> Result<()> {
+        if self.ending == Ending::NameSlash {
+            Err(Errno::EISDIR)
+        } else {
+            Ok(())
+        }
+    }
+
     /// The last name; None if the path did not end in one.
     #[must_use]
     pub fn name(&self) -> Option<&[u8]> {
@@ -452,3 +461,7 @@ pub fn path_of(directory: &Arc<Inode>, root: &Arc<Inode>) -> Result<Vec<u8>> {
 
 /// What getcwd(2) puts before the path of a directory that cannot be reached from the root.
 const UNREACHABLE: &[u8] = b"(unreachable)";
+
+#[cfg(test)]
+#[path = "path_tests.rs"]
+mod tests;

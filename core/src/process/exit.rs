@@ -54,9 +54,6 @@ fn end_process(kernel: &'static Kernel, process: &Process, status: Status) {
     if process.pid == INIT {
         kernel.init_ended(status);
     }
-    if process.session() == process.pid {
-        kernel.console.session_ended(kernel, process.pid);
-    }
     signal::on_process_end(kernel, process);
     let unwanted = signal::parent_ignores_children(kernel, process);
     let ended = kernel.processes.end(process.pid, status, unwanted);

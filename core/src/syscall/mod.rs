@@ -5,6 +5,7 @@
 //! A handler gets a [`Call`] and returns an [`Outcome`] or an errno. It never blocks: what must wait is handed over as a
 //! future with [`Call::wait`], and the system call's result is the future's.
 
+mod copy;
 pub mod credentials;
 pub mod descriptor;
 mod directory;

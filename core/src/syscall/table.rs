@@ -3,8 +3,8 @@
 use halyard_abi::nr;
 
 use super::{
-    Handler, credentials, descriptor, directory, futex, info, memory, metadata, mount, path, pipe,
-    poll, process, schedule, signal, time, transfer,
+    Handler, copy, credentials, descriptor, directory, futex, info, memory, metadata, mount, path,
+    pipe, poll, process, schedule, signal, time, transfer,
 };
 
 /// One system call.
@@ -146,7 +146,10 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::PWRITE64, lean(transfer::pwrite64)),
     (nr::PREADV, lean(transfer::preadv)),
     (nr::PWRITEV, lean(transfer::pwritev)),
-    (nr::SENDFILE, lean(transfer::sendfile)),
+    (nr::SENDFILE, lean(copy::sendfile)),
+    (nr::PREADV2, lean(transfer::preadv2)),
+    (nr::PWRITEV2, lean(transfer::pwritev2)),
+    (nr::COPY_FILE_RANGE, lean(copy::copy_file_range)),
     (nr::GETRANDOM, lean(transfer::getrandom)),
     // Descriptors.
     (nr::CLOSE, lean(descriptor::close)),

@@ -6,15 +6,15 @@ use super::{Answer, Call, Outcome};
 use crate::fs::file::Side;
 use crate::fs::open_file::OpenFile;
 use crate::io::{Sink, Source};
-use crate::machine::{PAGE_SIZE, UserAddr};
+use crate::machine::PAGE_SIZE;
 use crate::mm::UserBuffer;
 use crate::process::signal::{self, RESTART, Signal};
 use crate::process::thread::Thread;
-use crate::wait::{Interruption, wait_until};
+use crate::wait::{Interruption, Sleeper, wait_until};
 use crate::{Errno, Result};
 
 /// The most bytes that one call moves (MAX_RW_COUNT of read(2)): a multiple of the page size below 2^31.
-const TRANSFER_MAX: usize = (i32::MAX as usize) & !(PAGE_SIZE - 1);
+pub(super) const TRANSFER_MAX: usize = (i32::MAX as usize) & !(PAGE_SIZE - 1);
 
 /// read(2).
 pub(super) fn read(call: &mut Call<'_>) -> Answer {
@@ -60,6 +60,9 @@ fn vector(call: &Call<'_>) -> Result<UserBuffer> {
 
 #[inline]
 fn read_into(call: &mut Call<'_>, file: Arc<OpenFile>, mut buffer: UserBuffer) -> Answer {
+    if file.is_terminal() {
+        return read_terminal(call, file, buffer);
+    }
     match file.try_read(&mut buffer) {
         Err(Errno::EAGAIN) if !file.nonblocking() => {
             let thread = Arc::clone(call.thread());
@@ -69,19 +72,55 @@ fn read_into(call: &mut Call<'_>, file: Arc<OpenFile>, mut buffer: UserBuffer) -
     }
 }
 
-/// Reads as soon as there is something to read. Interrupted with nothing read: restarted if the handler allows.
-pub async fn read_waiting(
+/// A terminal is read in the foreground alone. Without waiting, what is there counts, be it less than VMIN.
+fn read_terminal(call: &mut Call<'_>, file: Arc<OpenFile>, mut buffer: UserBuffer) -> Answer {
+    if let (Some(terminal), true) = (file.file().terminal(), file.flags().readable()) {
+        terminal.check_read(call.kernel, call.thread())?;
+    }
+    match file.try_read(&mut buffer) {
+        Err(Errno::EAGAIN) if file.nonblocking() => {
+            file.file().try_read_late(&mut buffer).map(Outcome::Done)
+        }
+        Err(Errno::EAGAIN) => {
+            let thread = Arc::clone(call.thread());
+            call.wait(async move { read_waiting(&thread, &file, &mut buffer).await })
+        }
+        outcome => outcome.map(Outcome::Done),
+    }
+}
+
+/// Reads as soon as there is something to read, or as the file says that it waits no longer. Interrupted with nothing read:
+/// restarted if the handler allows.
+async fn read_waiting(
     thread: &Arc<Thread>,
     file: &OpenFile,
     sink: &mut UserBuffer,
 ) -> Result<usize> {
-    let attempt = || unless_again(file.try_read(sink));
     let Some(queue) = file.file().wait_queue(Side::Read) else {
         return Err(Errno::EAGAIN);
     };
-    match wait_until(thread, queue, None, attempt).await {
-        Ok(outcome) => outcome,
-        Err(interruption) => Err(restartable(interruption)),
+    let begun = thread.now();
+    loop {
+        let deadline = file.file().read_deadline(begun);
+        let moved = || file.file().read_deadline(begun) != deadline;
+        let attempt = || match file.try_read(sink) {
+            // There is more or less time now: the wait begins anew.
+            Err(Errno::EAGAIN) if moved() => Some(Err(Errno::EAGAIN)),
+            outcome => unless_again(outcome),
+        };
+        match wait_until(thread, queue, deadline, attempt).await {
+            Ok(Err(Errno::EAGAIN)) => {}
+            Ok(outcome) => return outcome,
+            Err(Interruption::TimedOut) => {
+                let late = file.file().try_read_late(sink);
+                return if late == Err(Errno::EAGAIN) {
+                    Ok(0)
+                } else {
+                    late
+                };
+            }
+            Err(interruption) => return Err(restartable(interruption)),
+        }
     }
 }
 
@@ -94,7 +133,7 @@ pub(super) const fn restartable(interruption: Interruption) -> Errno {
 }
 
 /// EAGAIN means: not yet.
-fn unless_again<T>(outcome: Result<T>) -> Option<Result<T>> {
+pub(super) fn unless_again<T>(outcome: Result<T>) -> Option<Result<T>> {
     match outcome {
         Err(Errno::EAGAIN) => None,
         outcome => Some(outcome),
@@ -103,20 +142,27 @@ fn unless_again<T>(outcome: Result<T>) -> Option<Result<T>> {
 
 #[inline]
 fn write_from(call: &mut Call<'_>, file: Arc<OpenFile>, mut buffer: UserBuffer) -> Answer {
+    if file.is_terminal() {
+        check_terminal_write(call, &file)?;
+    }
     let wanted = Source::remaining(&buffer);
-    let outcome = file.try_write(&mut buffer);
-    match outcome {
-        Ok(count) if count == wanted => Ok(Outcome::Done(count)),
-        Ok(count) if file.nonblocking() => Ok(Outcome::Done(count)),
-        Ok(done) => {
-            let thread = Arc::clone(call.thread());
-            call.wait(async move { write_waiting(&thread, &file, &mut buffer, done).await })
+    let done = match file.try_write(&mut buffer) {
+        Ok(count) if count == wanted || file.nonblocking() => return Ok(Outcome::Done(count)),
+        Ok(count) => count,
+        Err(Errno::EAGAIN) if !file.nonblocking() => 0,
+        Err(errno) => return finish_write(call.thread(), 0, errno).map(Outcome::Done),
+    };
+    let thread = Arc::clone(call.thread());
+    call.wait(async move { write_waiting(&thread, &file, &mut buffer, done).await })
+}
+
+/// With TOSTOP a terminal is written in the foreground alone.
+fn check_terminal_write(call: &Call<'_>, file: &OpenFile) -> Result<()> {
+    match file.file().terminal() {
+        Some(terminal) if file.flags().writable() => {
+            terminal.check_write(call.kernel, call.thread())
         }
-        Err(Errno::EAGAIN) if !file.nonblocking() => {
-            let thread = Arc::clone(call.thread());
-            call.wait(async move { write_waiting(&thread, &file, &mut buffer, 0).await })
-        }
-        Err(errno) => finish_write(call.thread(), 0, errno).map(Outcome::Done),
+        _ => Ok(()),
     }
 }
 
@@ -145,7 +191,7 @@ async fn write_waiting(
 }
 
 /// The end of a write that met `errno` after `done` bytes. A broken pipe raises SIGPIPE in the writing thread.
-fn finish_write(thread: &Arc<Thread>, done: usize, errno: Errno) -> Result<usize> {
+pub(super) fn finish_write(thread: &Thread, done: usize, errno: Errno) -> Result<usize> {
     if errno == Errno::EPIPE {
         signal::raise_current(thread, Signal::PIPE);
     }
@@ -153,7 +199,7 @@ fn finish_write(thread: &Arc<Thread>, done: usize, errno: Errno) -> Result<usize
 }
 
 /// An offset argument. EINVAL: negative.
-fn offset(argument: u64) -> Result<u64> {
+pub(super) fn offset(argument: u64) -> Result<u64> {
     if argument as i64 >= 0 {
         Ok(argument)
     } else {
@@ -199,43 +245,36 @@ pub(super) fn pwritev(call: &mut Call<'_>) -> Answer {
     file.try_write_at(&mut vector(call)?, at).map(Outcome::Done)
 }
 
-/// sendfile(2), from a seekable file. What the output takes at once is sent; at least something, by waiting.
-pub(super) fn sendfile(call: &mut Call<'_>) -> Answer {
-    const CHUNK: usize = 1024;
-    let (output, input) = (call.file::<0>()?, call.file::<1>()?);
-    let place = call.addr::<2>();
-    let mut at = match place {
-        UserAddr(0) => input.reposition(Ok)?,
-        place => offset(call.space().read_user(place)?)?,
-    };
-    let wanted = call.size::<3>().min(TRANSFER_MAX);
-    let mut done = 0;
-    let mut chunk = [0u8; CHUNK];
-    while done < wanted {
-        let mut room = chunk
-            .get_mut(..CHUNK.min(wanted - done))
-            .unwrap_or_default();
-        let got = input.try_read_at(&mut room, at)?;
-        if got == 0 {
-            break;
-        }
-        let mut bytes = chunk.get(..got).unwrap_or_default();
-        match output.try_write(&mut bytes) {
-            Ok(count) => (done, at) = (done + count, at + count as u64),
-            Err(errno) if done == 0 => {
-                return finish_write(call.thread(), 0, errno).map(Outcome::Done);
-            }
-            Err(_) => break,
-        }
-        if !bytes.is_empty() {
-            break;
-        }
+/// RWF_HIPRI, RWF_DSYNC and RWF_SYNC ask for what is done anyway. EOPNOTSUPP: another one.
+fn check_flags(flags: u32) -> Result<()> {
+    if flags & !7 == 0 {
+        Ok(())
+    } else {
+        Err(Errno::EOPNOTSUPP)
     }
-    match place {
-        UserAddr(0) => input.reposition(|_| Ok(at)).map(|_| ())?,
-        place => call.space().write_user(place, &at)?,
+}
+
+/// The offset of preadv2 and pwritev2 that means the position.
+const AT_POSITION: u64 = u64::MAX;
+
+/// preadv2(2).
+pub(super) fn preadv2(call: &mut Call<'_>) -> Answer {
+    check_flags(call.uint::<5>())?;
+    if call.arg::<3>() == AT_POSITION {
+        readv(call)
+    } else {
+        preadv(call)
     }
-    Ok(Outcome::Done(done))
+}
+
+/// pwritev2(2).
+pub(super) fn pwritev2(call: &mut Call<'_>) -> Answer {
+    check_flags(call.uint::<5>())?;
+    if call.arg::<3>() == AT_POSITION {
+        writev(call)
+    } else {
+        pwritev(call)
+    }
 }
 
 /// getrandom(2). Never blocks: the generator is seeded at boot.

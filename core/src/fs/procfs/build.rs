@@ -127,6 +127,10 @@ static PROCESS: &[ProcessEntry] = &[
         kind: ProcessKind::Descriptors,
     },
     ProcessEntry {
+        name: "maps",
+        kind: ProcessKind::Report(process::maps),
+    },
+    ProcessEntry {
         name: "mounts",
         kind: ProcessKind::Report(process::mounts),
     },

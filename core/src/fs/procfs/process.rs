@@ -7,8 +7,10 @@ use super::Text;
 use crate::fs::inode::{DeviceNumber, Inode};
 use crate::fs::path;
 use crate::kernel::Kernel;
-use crate::process::signal::{Signal, SignalSet};
+use crate::machine::{Access, PAGE_SIZE};
+use crate::mm::Backing;
 use crate::process::state::Process;
+use crate::process::signal::{Signal, SignalSet};
 use crate::process::table::Life;
 use crate::sched::run_queue::Policy;
 use crate::time::NANOS_PER_SECOND;
@@ -67,6 +69,12 @@ impl Signals {
     }
 }
 
+/// Pages mapped and pages present.
+fn pages(process: &Process) -> (usize, usize) {
+    let footprint = process.space().map(|space| space.footprint());
+    footprint.map_or((0, 0), |pages| (pages.mapped, pages.present))
+}
+
 /// What `stat` says of scheduling: priority, nice, real-time priority, policy.
 fn scheduling(process: &Process) -> (i32, i32, u32, u32) {
     let mut policy = Policy::Fair(0);
@@ -99,6 +107,7 @@ pub(super) fn stat(kernel: &'static Kernel, process: &Process, text: &mut Text) 
     let own = process.times.own.load(Ordering::Relaxed) / TICK;
     let children = process.times.children.load(Ordering::Relaxed) / TICK;
     let (priority, nice, real_time, policy) = scheduling(process);
+    let (mapped, present) = pages(process);
     let signals = Signals::of(process);
     write!(
         text,
@@ -114,8 +123,9 @@ pub(super) fn stat(kernel: &'static Kernel, process: &Process, text: &mut Text) 
     );
     write!(
         text,
-        "{priority} {nice} {} 0 0 0 0 18446744073709551615 0 0 0 0 0 ",
-        process.thread_count()
+        "{priority} {nice} {} 0 0 {} {present} 18446744073709551615 0 0 0 0 0 ",
+        process.thread_count(),
+        mapped * PAGE_SIZE
     );
     let (pending, blocked) = (signals.own.union(signals.shared).0, signals.blocked.0);
     write!(
@@ -140,9 +150,9 @@ pub(super) fn status(kernel: &'static Kernel, process: &Process, text: &mut Text
         writeln!(text, "Umask:\t{:04o}", fs.umask());
     }
     let pid = process.pid;
-    write!(
+    writeln!(
         text,
-        "State:\t{letter} ({word})\nTgid:\t{pid}\nPid:\t{pid}\nPPid:\t{}\nTracerPid:\t0\n",
+        "State:\t{letter} ({word})\nTgid:\t{pid}\nPid:\t{pid}\nPPid:\t{}\nTracerPid:\t0",
         process.parent()
     );
     writeln!(
@@ -157,12 +167,20 @@ pub(super) fn status(kernel: &'static Kernel, process: &Process, text: &mut Text
     );
     text.push(b"Groups:\t");
     ids.groups.iter().for_each(|group| write!(text, "{group} "));
-    write!(
+    writeln!(
         text,
-        "\nNSpgid:\t{}\nNSsid:\t{}\nThreads:\t{}\n",
+        "\nNSpgid:\t{}\nNSsid:\t{}\nThreads:\t{}",
         process.group(),
         process.session(),
         process.thread_count()
+    );
+    let (mapped, present) = pages(process);
+    let kibibytes = |pages: usize| pages * (PAGE_SIZE / 1024);
+    writeln!(
+        text,
+        "VmSize:\t{:>8} kB\nVmRSS:\t{:>8} kB",
+        kibibytes(mapped),
+        kibibytes(present)
     );
     let signals = Signals::of(process);
     let sets = [
@@ -219,6 +237,38 @@ pub(super) fn mounts(kernel: &'static Kernel, _: &Process, text: &mut Text) {
             byte => text.push(&[*byte]),
         });
         writeln!(text, " {kind} rw 0 0");
+    });
+}
+
+/// A line for each region: addresses, access, offset, device, inode, name. The device and the inode of a file are not kept.
+pub(super) fn maps(_: &'static Kernel, process: &Process, text: &mut Text) {
+    let Some(space) = process.space() else {
+        return;
+    };
+    space.for_each_region(&mut |region| {
+        let flag = |access, letter| {
+            if region.access.contains(access) {
+                letter
+            } else {
+                '-'
+            }
+        };
+        let sharing = if region.backing.is_shared() { 's' } else { 'p' };
+        let offset = match region.backing {
+            Backing::Anonymous => 0,
+            Backing::Private(_, page) | Backing::Shared(_, page) => page * PAGE_SIZE as u64,
+        };
+        write!(text, "{:08x}-{:08x} ", region.start, region.end);
+        let (read, write) = (flag(Access::READ, 'r'), flag(Access::WRITE, 'w'));
+        write!(
+            text,
+            "{read}{write}{}{sharing} ",
+            flag(Access::EXECUTE, 'x')
+        );
+        match region.label.text() {
+            "" => writeln!(text, "{offset:08x} 00:00 0"),
+            name => writeln!(text, "{offset:08x} 00:00 0{:26}{name}", ""),
+        }
     });
 }
 

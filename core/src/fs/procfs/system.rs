@@ -90,15 +90,11 @@ pub(super) fn statistics(kernel: &'static Kernel, text: &mut Text) {
     for_each_cpu(kernel, |id| writeln!(text, "cpu{id} {NOT_COUNTED}"));
     let now = kernel.machine.now();
     let booted = (kernel.clock.real(now) - now.0.min(kernel.clock.real(now))) / NANOS_PER_SECOND;
-    write!(
-        text,
-        "ctxt {}\nbtime {booted}\n",
-        kernel.scheduler.switches()
-    );
+    writeln!(text, "ctxt {}\nbtime {booted}", kernel.scheduler.switches());
     let running = running_threads(kernel);
-    write!(
+    writeln!(
         text,
-        "processes {}\nprocs_running {running}\nprocs_blocked 0\n",
+        "processes {}\nprocs_running {running}\nprocs_blocked 0",
         kernel.processes.last_number()
     );
 }
