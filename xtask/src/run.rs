@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,12 @@ use crate::cli::RunArgs;
 use crate::setup::{Consent, Need};
 use crate::ui::Ui;
 use crate::workspace::Workspace;
+
+/// How long a machine may need until it listens, if it says nothing.
+const BOOT: Duration = Duration::from_millis(1500);
+
+/// A machine that says nothing for so long has come to its prompt.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// What `--timeout` leaves, as timeout(1) does.
 const TIMED_OUT: u8 = 124;
@@ -102,27 +109,39 @@ fn attached(mut command: Command, timeout: Option<u64>) -> Result<Option<ExitSta
 /// Runs QEMU for a script: what the machine prints goes to standard output, with line ends as scripts expect them, and
 /// what comes on standard input is typed at the machine.
 fn piped(mut command: Command, timeout: Option<u64>) -> Result<Option<ExitStatus>> {
-    let typed = !io::stdin().is_terminal();
-    if typed {
+    if !io::stdin().is_terminal() {
         command.stdin(Stdio::piped());
     }
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start QEMU")?;
+    let (heard, listened) = mpsc::channel();
     if let Some(input) = child.stdin.take() {
         // Not waited for: it may sit in a read that never returns, and ends with xtask.
-        thread::spawn(move || type_in(io::stdin(), input));
+        thread::spawn(move || {
+            until_ready(&listened);
+            type_in(io::stdin(), input)
+        });
     }
     let copier = child
         .stdout
         .take()
-        .map(|output| thread::spawn(move || copy(output)));
+        .map(|output| thread::spawn(move || copy(output, &heard)));
     let status = wait(&mut child, timeout)?;
     if let Some(copied) = copier.and_then(|copier| copier.join().ok()) {
         copied.context("cannot write what the machine prints")?;
     }
     Ok(status)
+}
+
+/// Waits until the machine has said something and then nothing for a while, as it does at a prompt, or until it has been
+/// silent for so long that it will be. What is typed before it listens is lost.
+fn until_ready(heard: &Receiver<()>) {
+    let mut patience = BOOT;
+    while heard.recv_timeout(patience).is_ok() {
+        patience = PAUSE;
+    }
 }
 
 /// Types what `input` gives at the machine, and ^D at its end: a serial line has no end of its own. Gives up when the
@@ -148,13 +167,15 @@ fn type_in(mut input: impl Read, mut console: impl Write) -> io::Result<()> {
     }
 }
 
-/// Copies a console to standard output, each CR LF as LF, until it closes.
-fn copy(mut console: ChildStdout) -> io::Result<()> {
+/// Copies a console to standard output, each CR LF as LF, until it closes, and says so each time it hears something.
+fn copy(mut console: ChildStdout, heard: &Sender<()>) -> io::Result<()> {
     let mut output = io::stdout();
     let mut lines = LineEnds::default();
     let mut buffer = [0; 4096];
     loop {
         let count = console.read(&mut buffer)?;
+        // Nobody may be listening, which is as good.
+        let _ = heard.send(());
         let text = if count == 0 {
             lines.rest()
         } else {
