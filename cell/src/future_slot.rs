@@ -207,22 +207,20 @@ mod tests {
 
     #[test]
     fn slot_moved_while_filled_keeps_a_self_referential_future_whole() {
-        fn counting(start: u64) -> impl Future<Output = u64> {
-            async move {
-                let mut value = start;
-                let mut borrowed = pin!(poll_fn({
-                    let value = &mut value;
-                    move |_| {
-                        *value += 1;
-                        if value.is_multiple_of(3) {
-                            Poll::Ready(*value)
-                        } else {
-                            Poll::Pending
-                        }
+        async fn counting(start: u64) -> u64 {
+            let mut value = start;
+            let mut borrowed = pin!(poll_fn({
+                let value = &mut value;
+                move |_| {
+                    *value += 1;
+                    if value.is_multiple_of(3) {
+                        Poll::Ready(*value)
+                    } else {
+                        Poll::Pending
                     }
-                }));
-                borrowed.as_mut().await
-            }
+                }
+            }));
+            borrowed.as_mut().await
         }
         let mut one = FutureSlot::<128, u64>::new();
         let mut two = FutureSlot::<128, u64>::new();

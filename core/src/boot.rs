@@ -22,8 +22,8 @@ use crate::mm::{Memory, MemoryObject};
 use crate::process::credentials::Credentials;
 use crate::process::image::{self, Strings};
 use crate::process::limits::Limits;
-use crate::process::process::{Parts, Process};
 use crate::process::signal::{self, ProcessSignals, ThreadSignals};
+use crate::process::state::{Parts, Process};
 use crate::process::table::ProcessTable;
 use crate::process::thread::Thread;
 use crate::sched::Scheduler;
@@ -199,7 +199,7 @@ pub(crate) fn make_kernel(info: &BootInfo) -> core::result::Result<Kernel, BootE
 
 /// Says who runs, and on what.
 fn greet(kernel: &Kernel) {
-    let mebibytes = kernel.memory.frames.total() * PAGE_SIZE >> 20;
+    let mebibytes = (kernel.memory.frames.total() * PAGE_SIZE) >> 20;
     kernel.say(format_args!(
         "{}: {mebibytes} MiB\n",
         crate::version::VERSION

@@ -1,6 +1,6 @@
 //! The emulated machine itself: programs trap and go on, CPUs take turns the same way every time.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use halyard_arch_host::{Config, End, HostMachine, Program};
 use halyard_core::machine::{
@@ -86,12 +86,17 @@ fn trace(seed: u64) -> (Vec<(CpuId, Irq, Instant)>, End) {
             let me = machine.cpu();
             machine.set_alarm(machine.now().after(100 + round * u64::from(me.0)));
             let irq = machine.idle();
-            log.lock().unwrap().push((me, irq, machine.now()));
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.push((me, irq, machine.now()));
+            drop(log);
             machine.kick(CpuId((me.0 + 1) % 4));
         }
         machine.shutdown(Shutdown::PowerOff(3));
     });
-    (log.into_inner().unwrap(), end)
+    (
+        log.into_inner().unwrap_or_else(PoisonError::into_inner),
+        end,
+    )
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub enum Key {
 impl Key {
     /// The key of the word at `at`. EINVAL: misaligned. EFAULT: nothing is mapped there; not found out for a `private` one.
     pub fn of(space: &Arc<AddressSpace>, at: UserAddr, private: bool) -> Result<Key> {
-        if at.0 % 4 != 0 {
+        if !at.0.is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
         let own = Key::Private(Arc::as_ptr(space) as usize, at.0);
@@ -98,7 +98,9 @@ pub struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        while !self.waiter.woken.load(Ordering::Acquire) && !self.table.withdraw(&self.waiter) {}
+        while !self.waiter.woken.load(Ordering::Acquire) && !self.table.withdraw(&self.waiter) {
+            core::hint::spin_loop()
+        }
     }
 }
 

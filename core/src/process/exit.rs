@@ -2,8 +2,8 @@
 
 use alloc::boxed::Box;
 
-use super::process::Process;
 use super::signal;
+use super::state::Process;
 use super::table::INIT;
 use super::wait::{Status, WaitEvent};
 use crate::ipc::futex;

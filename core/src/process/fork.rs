@@ -7,8 +7,8 @@ use core::sync::atomic::Ordering;
 use bitflags::bitflags;
 
 use super::Pid;
-use super::process::{Parts, Process};
 use super::signal::ThreadSignals;
+use super::state::{Parts, Process};
 use super::thread::Thread;
 use crate::kernel::Kernel;
 use crate::machine::{UserAddr, UserContext};

@@ -41,7 +41,10 @@ impl Strings {
     pub fn read(space: &Arc<AddressSpace>, array: UserAddr) -> Result<Strings> {
         let mut strings = Strings::default();
         let mut at = array;
-        while array.0 != 0 {
+        if array.0 == 0 {
+            return Ok(strings);
+        }
+        loop {
             let string: u64 = space.read_user(at)?;
             if string == 0 {
                 break;

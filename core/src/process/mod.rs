@@ -1,6 +1,6 @@
 //! Processes and threads: what they are, how they come, wait for each other and go.
 //!
-//! [`process::Process`] is what threads share; [`thread::Thread`] is the shared part of a thread, whose owned part is
+//! [`state::Process`] is what threads share; [`thread::Thread`] is the shared part of a thread, whose owned part is
 //! `sched::task::Task`. The tree of parents, groups and sessions is in [`table`].
 
 pub mod credentials;
@@ -10,8 +10,8 @@ pub mod exit;
 pub mod fork;
 pub mod image;
 pub mod limits;
-pub mod process;
 pub mod signal;
+pub mod state;
 pub mod table;
 pub mod thread;
 pub mod wait;

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use halyard_cell::SpinLock;
 
 use super::Pid;
-use super::process::Process;
+use super::state::Process;
 use super::thread::Thread;
 use super::wait::{Status, WaitEvent};
 use crate::{Errno, Result};

@@ -9,8 +9,8 @@ use core::task::Waker;
 use halyard_cell::SpinLock;
 
 use super::Pid;
-use super::process::Process;
 use super::signal::ThreadSignals;
+use super::state::Process;
 use crate::counters::{Kind, Live};
 use crate::kernel::Kernel;
 use crate::machine::CpuId;

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
-use super::process::Process;
+use super::state::Process;
 use super::table::Choice;
 use super::thread::Thread;
 use crate::Result;

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use super::{Answer, Call, DONE, Outcome};
 use crate::machine::{PAGE_SIZE, Shutdown, UserAddr};
 use crate::process::limits::{Limit, Resource};
-use crate::process::process::Process;
+use crate::process::state::Process;
 use crate::time::NANOS_PER_SECOND;
 use crate::{Errno, Result};
 

@@ -33,7 +33,7 @@ use crate::kernel::Kernel;
 use crate::machine::UserAddr;
 use crate::mm::AddressSpace;
 use crate::process::exit::ExitRequest;
-use crate::process::process::Process;
+use crate::process::state::Process;
 use crate::process::thread::Thread;
 use crate::sched::task::Task;
 use crate::{Errno, Result};

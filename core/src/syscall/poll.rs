@@ -119,7 +119,7 @@ fn mask(call: &Call<'_>, at: UserAddr, size: usize) -> Result<Option<SignalSet>>
 /// Waits until one of `watched` has something to report, with `report` of it; or for the deadline.
 async fn watch(
     thread: &Arc<Thread>,
-    watched: &mut Vec<Watched>,
+    watched: &mut [Watched],
     deadline: Option<Instant>,
 ) -> Result<usize> {
     // The files are looked at while their queues are borrowed: so the places to look from are apart from those.

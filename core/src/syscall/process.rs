@@ -8,7 +8,7 @@ use crate::machine::UserAddr;
 use crate::process::exec::{self, ExecRequest};
 use crate::process::exit::ExitRequest;
 use crate::process::fork::{self, CloneFlags, CloneRequest};
-use crate::process::process::Process;
+use crate::process::state::Process;
 use crate::process::table::Choice;
 use crate::process::thread::Killable;
 use crate::process::wait::{self, Options, Status, WaitEvent};

@@ -140,7 +140,7 @@ pub(super) fn sched_get_priority_min(call: &mut Call<'_>) -> Answer {
 /// (not the C function) does.
 pub(super) fn sched_getaffinity(call: &mut Call<'_>) -> Answer {
     let size = call.size::<1>();
-    if size < 8 || size % 8 != 0 {
+    if size < 8 || !size.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
     named(call)?;

@@ -8,13 +8,13 @@ use super::{Answer, Call, DONE, Outcome};
 use crate::machine::UserAddr;
 use crate::mm::AddressSpace;
 use crate::process::Pid;
-use crate::process::process::Process;
 use crate::process::signal::action::Action;
 use crate::process::signal::info::{RawInfo, SI_TKILL, SI_USER};
 use crate::process::signal::{
     self, AltStack, IntervalTimer, RESTART_NO_HANDLER, RESTART_TIMED, Signal, SignalInfo,
     SignalSet, TimerKind,
 };
+use crate::process::state::Process;
 use crate::process::table::INIT;
 use crate::process::thread::Thread;
 use crate::time::{Instant, NANOS_PER_SECOND, TimeSpec};

@@ -4,8 +4,8 @@
 use super::Tty;
 use super::termios::Local;
 use crate::kernel::Kernel;
-use crate::process::process::Process;
 use crate::process::signal::{self, RESTART, Signal, SignalInfo};
+use crate::process::state::Process;
 use crate::process::thread::Thread;
 use crate::{Errno, Result};
 

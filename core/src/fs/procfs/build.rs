@@ -11,7 +11,7 @@ use crate::fs::directory::{Above, FIRST_COOKIE, Link, Listed};
 use crate::fs::inode::{FileSystemId, Inode, Metadata, Node};
 use crate::kernel::Kernel;
 use crate::process::Pid;
-use crate::process::process::Process;
+use crate::process::state::Process;
 use crate::{Errno, Result};
 
 /// Writes what an entry about the kernel says.

@@ -93,7 +93,7 @@ fn object_cut_while_mapped_is_bus_error_everywhere() {
         space
             .map_private(page(0), 3 * PAGE_SIZE, RW, &object, 0)
             .unwrap();
-        shared(&space, page(8), 3, &object).unwrap();
+        shared(space, page(8), 3, &object).unwrap();
         // A page of the object, and a private copy.
         get(space, page(8 + 2)).unwrap();
         put(space, page(2), 1).unwrap();

@@ -286,7 +286,7 @@ fn shared_object_is_seen_by_all_and_by_the_file() {
     let (one, other) = (bench.space(), bench.space());
     let object = MemoryObject::new(bench.memory, 2 * PAGE_SIZE as u64);
     for space in [&one, &other] {
-        shared(&space, page(0), 2, &object).unwrap();
+        shared(space, page(0), 2, &object).unwrap();
     }
     put(&one, page(1), 7).unwrap();
     assert_eq!(get(&other, page(1)), Ok(7));

@@ -7,7 +7,7 @@ use super::send::{send_to_group, send_to_process};
 use super::stop;
 use crate::kernel::Kernel;
 use crate::process::Pid;
-use crate::process::process::Process;
+use crate::process::state::Process;
 use crate::process::table::INIT;
 use crate::process::wait::WaitEvent;
 use crate::time::NANOS_PER_SECOND;

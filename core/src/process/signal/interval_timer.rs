@@ -15,7 +15,7 @@ use super::number::Signal;
 use super::send::send_to_process;
 use crate::kernel::Kernel;
 use crate::machine::CpuId;
-use crate::process::process::Process;
+use crate::process::state::Process;
 use crate::sched::alarm::{AlarmKey, Expire};
 
 /// Which of the three timers.

@@ -2,7 +2,7 @@
 
 use super::info::SignalInfo;
 use super::number::{Signal, SignalSet};
-use crate::process::process::Process;
+use crate::process::state::Process;
 use crate::process::thread::Thread;
 
 /// Blocks `mask` (without SIGKILL and SIGSTOP) and nothing else; `thread` is the caller's. What pends and is no longer

@@ -12,7 +12,7 @@ use crate::kernel::Kernel;
 use crate::process::Pid;
 use crate::process::credentials::Credentials;
 use crate::process::limits::Resource;
-use crate::process::process::Process;
+use crate::process::state::Process;
 use crate::process::table::INIT;
 use crate::process::thread::Thread;
 use crate::process::wait::Status;

@@ -9,7 +9,7 @@ use super::number::{Signal, SignalSet};
 use super::process_signals::Resumed;
 use crate::kernel::Kernel;
 use crate::process::Pid;
-use crate::process::process::Process;
+use crate::process::state::Process;
 use crate::process::table::{INIT, Life};
 use crate::process::thread::Thread;
 use crate::process::wait::WaitEvent;

@@ -6,9 +6,11 @@ set -eu
 cd "$(dirname "$0")/../../../.."
 export RUSTC="${RUSTC:-/usr/bin/rustc}" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=target/trial
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
-export RUSTFLAGS="-C target-feature=+crt-static,-outline-atomics" CARGO_PROFILE_RELEASE_LTO=off
+export RUSTFLAGS="-C target-feature=+crt-static,-outline-atomics"
+export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_PANIC=unwind
 program=$(cargo test --release --no-run -p halyard-core --lib -Zbuild-std=std,test,panic_unwind \
     --target aarch64-unknown-linux-gnu 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')
+[ -x "$program" ] || { echo "the test program did not build: see cargo's message without this script" >&2; exit 1; }
 count() {
     TRIAL_ROUNDS=$2 RUST_TEST_THREADS=1 qemu-aarch64 -one-insn-per-tb -d exec,nochain -D /dev/stdout \
         "$program" --ignored --exact "wait::trial::figures::$1" | grep -c '^Trace'

@@ -22,6 +22,9 @@ struct World {
     thread: Arc<Thread>,
 }
 
+/// A call, and what others do between its polls.
+type Script = (fn(&World) -> Call, Vec<fn(&World)>);
+
 impl World {
     fn new() -> World {
         let Ok((reader, writer)) = Pipe::pair() else {
@@ -36,7 +39,7 @@ impl World {
     }
 
     /// Calls, each with what others do between its polls, one step a poll, until it is done.
-    fn scripts() -> Vec<(fn(&World) -> Call, Vec<fn(&World)>)> {
+    fn scripts() -> Vec<Script> {
         vec![
             (
                 |world| Call::Read {

@@ -15,8 +15,8 @@ use crate::machine::{Access, Frame, Shutdown, Trap, UserAddr, UserContext, UserR
 use crate::mm::{AddressSpace, Label, Memory};
 use crate::process::credentials::Credentials;
 use crate::process::limits::Limits;
-use crate::process::process::{Parts, Process};
 use crate::process::signal::{ProcessSignals, TRAMPOLINE_AT, ThreadSignals};
+use crate::process::state::{Parts, Process};
 use crate::process::table::INIT;
 use crate::process::thread::Thread;
 use crate::sched::run_queue::Policy;
