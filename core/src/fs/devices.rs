@@ -48,50 +48,59 @@ pub fn open(
     no_control: bool,
 ) -> Result<Arc<dyn File>> {
     let console = &kernel.console;
-    let device = match (number.major, number.minor) {
-        (1, 3) => Memory::Null,
-        (1, 5) => Memory::Zero,
-        (1, 7) => Memory::Full,
-        (1, 8 | 9) => return Ok(Arc::new(RandomFile { kernel, inode })),
+    Ok(match (number.major, number.minor) {
+        (1, 3) => Arc::new(NullFile { inode }),
+        (1, 5 | 7) => Arc::new(ZeroFile {
+            inode,
+            full: number.minor == 7,
+        }),
+        (1, 8 | 9) => Arc::new(RandomFile { kernel, inode }),
         (5, 0) if session == 0 || console.session() != session => return Err(Errno::ENXIO),
         (5, 0 | 1) | (204, 64) => {
             let leads = session != 0 && kernel.this_cpu().running() == session;
             if number == SERIAL && leads && !no_control {
                 console.offer_control(session);
             }
-            return Ok(Arc::new(TtyFile::new(Arc::clone(console), inode)));
+            Arc::new(TtyFile::new(Arc::clone(console), inode))
         }
         _ => return Err(Errno::ENXIO),
-    };
-    Ok(Arc::new(MemoryDevice { device, inode }))
+    })
 }
 
-/// null(4), zero(4), full(4).
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Memory {
-    Null,
-    Zero,
-    Full,
-}
-
-struct MemoryDevice {
-    device: Memory,
+/// null(4). What is written goes nowhere, so it is not even read: a bad pointer is no error here, as on Linux.
+struct NullFile {
     inode: Arc<Inode>,
 }
 
-impl File for MemoryDevice {
+impl File for NullFile {
+    fn try_read(&self, _: &mut dyn Sink, _: u64) -> Result<usize> {
+        Ok(0)
+    }
+
+    fn try_write(&self, source: &mut dyn Source, _: u64) -> Result<usize> {
+        Ok(source.remaining())
+    }
+
+    fn inode(&self) -> Option<&Arc<Inode>> {
+        Some(&self.inode)
+    }
+}
+
+/// zero(4), and full(4), which is the same but takes nothing.
+struct ZeroFile {
+    inode: Arc<Inode>,
+    full: bool,
+}
+
+impl File for ZeroFile {
     fn try_read(&self, sink: &mut dyn Sink, _: u64) -> Result<usize> {
-        if self.device == Memory::Null {
-            return Ok(0);
-        }
         fill(sink, usize::MAX, |_| {})
     }
 
     fn try_write(&self, source: &mut dyn Source, _: u64) -> Result<usize> {
-        if self.device == Memory::Full && source.remaining() > 0 {
+        if self.full && source.remaining() > 0 {
             return Err(Errno::ENOSPC);
         }
-        // The data goes nowhere, so it is not even read: a bad pointer is no error here, as on Linux.
         Ok(source.remaining())
     }
 

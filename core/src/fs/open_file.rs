@@ -143,14 +143,19 @@ impl OpenFile {
     }
 
     /// Reads at the position and moves it. EBADF: not open for reading. EAGAIN: nothing there yet.
-    #[inline]
+    #[inline(always)]
     pub fn try_read(&self, sink: &mut dyn Sink) -> Result<usize> {
         if !self.flags().readable() {
             return Err(Errno::EBADF);
         }
-        if !self.seekable {
-            return self.file.try_read(sink, 0);
+        if self.seekable {
+            return self.read_on(sink);
         }
+        self.file.try_read(sink, 0)
+    }
+
+    #[inline(never)]
+    fn read_on(&self, sink: &mut dyn Sink) -> Result<usize> {
         let mut position = self.position.lock();
         let count = self.file.try_read(sink, *position)?;
         *position = position.saturating_add(count as u64);
@@ -158,17 +163,21 @@ impl OpenFile {
     }
 
     /// Writes at the position (at the end with O_APPEND) and moves it. EBADF: not open for writing. EAGAIN: no room yet.
-    #[inline]
+    #[inline(always)]
     pub fn try_write(&self, source: &mut dyn Source) -> Result<usize> {
-        let flags = self.flags();
-        if !flags.writable() {
+        if !self.flags().writable() {
             return Err(Errno::EBADF);
         }
-        if !self.seekable {
-            return self.file.try_write(source, 0);
+        if self.seekable {
+            return self.write_on(source);
         }
+        self.file.try_write(source, 0)
+    }
+
+    #[inline(never)]
+    fn write_on(&self, source: &mut dyn Source) -> Result<usize> {
         let mut position = self.position.lock();
-        let (count, end) = if flags.contains(OpenFlags::APPEND) {
+        let (count, end) = if self.flags().contains(OpenFlags::APPEND) {
             self.file.try_append(source)?
         } else {
             let count = self.file.try_write(source, *position)?;

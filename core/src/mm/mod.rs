@@ -18,6 +18,7 @@ mod space;
 #[cfg(test)]
 mod tests;
 mod user_buffer;
+mod user_slice;
 
 pub use frame_pool::{FramePool, MAX_RUN_ORDER, MetadataSize};
 pub use frame_ref::FrameRef;
@@ -25,6 +26,7 @@ pub use object::{MAX_SIZE, MemoryObject};
 pub use region::{Backing, Label, Region};
 pub use space::{AddressSpace, FaultError, Footprint, FutexPlace, MapRequest, Move, Placement};
 pub use user_buffer::{IOV_MAX, UserBuffer};
+pub use user_slice::UserSlice;
 
 use crate::machine::{Frame, Machine, OutOfMemory};
 

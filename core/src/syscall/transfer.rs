@@ -6,8 +6,8 @@ use super::{Answer, Call, Outcome};
 use crate::fs::file::Side;
 use crate::fs::open_file::OpenFile;
 use crate::io::{Sink, Source};
-use crate::machine::PAGE_SIZE;
-use crate::mm::UserBuffer;
+use crate::machine::{PAGE_SIZE, UserAddr};
+use crate::mm::{UserBuffer, UserSlice};
 use crate::process::signal::{self, RESTART, Signal};
 use crate::process::thread::Thread;
 use crate::wait::{Interruption, Sleeper, wait_until};
@@ -16,26 +16,84 @@ use crate::{Errno, Result};
 /// The most bytes that one call moves (MAX_RW_COUNT of read(2)): a multiple of the page size below 2^31.
 pub(super) const TRANSFER_MAX: usize = (i32::MAX as usize) & !(PAGE_SIZE - 1);
 
-/// read(2).
+/// read(2). What can be done at once is done without a hold on the caller's memory or a place to wait in.
 pub(super) fn read(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
-    let buffer = UserBuffer::new(
-        call.space(),
-        call.addr::<1>(),
-        call.size::<2>().min(TRANSFER_MAX),
-    )?;
-    read_into(call, file, buffer)
+    let length = call.size::<2>().min(TRANSFER_MAX);
+    if file.is_terminal() {
+        let buffer = UserBuffer::new(call.space(), call.addr::<1>(), length)?;
+        return read_terminal(call, file, buffer);
+    }
+    let outcome = match UserSlice::new(call.space(), call.addr::<1>(), length) {
+        Ok(mut slice) => file.try_read(&mut slice),
+        Err(errno) => Err(errno),
+    };
+    match outcome {
+        Ok(count) => Ok(Outcome::Done(count)),
+        Err(errno) => read_failed(call, file, errno),
+    }
 }
 
-/// write(2).
+/// A read that could not be done at once.
+#[cold]
+#[inline(never)]
+fn read_failed(call: &mut Call<'_>, file: Arc<OpenFile>, errno: Errno) -> Answer {
+    if errno != Errno::EAGAIN || file.nonblocking() {
+        return Err(errno);
+    }
+    let length = call.size::<2>().min(TRANSFER_MAX);
+    let mut buffer = UserBuffer::new(call.space(), call.addr::<1>(), length)?;
+    let thread = Arc::clone(call.thread());
+    call.wait(async move { read_waiting(&thread, &file, &mut buffer).await })
+}
+
+/// write(2). As [`read`].
 pub(super) fn write(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
-    let buffer = UserBuffer::new(
-        call.space(),
-        call.addr::<1>(),
-        call.size::<2>().min(TRANSFER_MAX),
-    )?;
-    write_from(call, file, buffer)
+    let length = call.size::<2>().min(TRANSFER_MAX);
+    if file.is_terminal() {
+        check_terminal_write(call, &file)?;
+    }
+    let outcome = match UserSlice::new(call.space(), call.addr::<1>(), length) {
+        Ok(mut slice) => file.try_write(&mut slice),
+        Err(errno) => Err(errno),
+    };
+    match outcome {
+        Ok(count) if count == length => Ok(Outcome::Done(count)),
+        outcome => write_on(call, file, outcome),
+    }
+}
+
+/// A write of one stretch that was not done at once, or not to its end.
+#[cold]
+#[inline(never)]
+fn write_on(call: &mut Call<'_>, file: Arc<OpenFile>, outcome: Result<usize>) -> Answer {
+    let done = match first_write(call, &file, outcome) {
+        First::Over(answer) => return answer,
+        First::Wait(done) => done,
+    };
+    let rest = call.size::<2>().min(TRANSFER_MAX) - done;
+    let at = UserAddr(call.addr::<1>().0.wrapping_add(done));
+    let mut buffer = UserBuffer::new(call.space(), at, rest)?;
+    let thread = Arc::clone(call.thread());
+    call.wait(async move { write_waiting(&thread, &file, &mut buffer, done).await })
+}
+
+/// What the first attempt of a write that is not complete means.
+enum First {
+    /// The call is over.
+    Over(Answer),
+    /// It waits, having written so much.
+    Wait(usize),
+}
+
+fn first_write(call: &Call<'_>, file: &OpenFile, outcome: Result<usize>) -> First {
+    match outcome {
+        Ok(count) if file.nonblocking() => First::Over(Ok(Outcome::Done(count))),
+        Ok(count) => First::Wait(count),
+        Err(Errno::EAGAIN) if !file.nonblocking() => First::Wait(0),
+        Err(errno) => First::Over(finish_write(call.thread(), 0, errno).map(Outcome::Done)),
+    }
 }
 
 /// readv(2).
@@ -58,7 +116,6 @@ fn vector(call: &Call<'_>) -> Result<UserBuffer> {
     UserBuffer::from_iovec(call.space(), call.addr::<1>(), count)
 }
 
-#[inline]
 fn read_into(call: &mut Call<'_>, file: Arc<OpenFile>, mut buffer: UserBuffer) -> Answer {
     if file.is_terminal() {
         return read_terminal(call, file, buffer);
@@ -73,6 +130,8 @@ fn read_into(call: &mut Call<'_>, file: Arc<OpenFile>, mut buffer: UserBuffer) -
 }
 
 /// A terminal is read in the foreground alone. Without waiting, what is there counts, be it less than VMIN.
+#[cold]
+#[inline(never)]
 fn read_terminal(call: &mut Call<'_>, file: Arc<OpenFile>, mut buffer: UserBuffer) -> Answer {
     if let (Some(terminal), true) = (file.file().terminal(), file.flags().readable()) {
         terminal.check_read(call.kernel, call.thread())?;
@@ -140,23 +199,25 @@ pub(super) fn unless_again<T>(outcome: Result<T>) -> Option<Result<T>> {
     }
 }
 
-#[inline]
 fn write_from(call: &mut Call<'_>, file: Arc<OpenFile>, mut buffer: UserBuffer) -> Answer {
     if file.is_terminal() {
         check_terminal_write(call, &file)?;
     }
     let wanted = Source::remaining(&buffer);
     let done = match file.try_write(&mut buffer) {
-        Ok(count) if count == wanted || file.nonblocking() => return Ok(Outcome::Done(count)),
-        Ok(count) => count,
-        Err(Errno::EAGAIN) if !file.nonblocking() => 0,
-        Err(errno) => return finish_write(call.thread(), 0, errno).map(Outcome::Done),
+        Ok(count) if count == wanted => return Ok(Outcome::Done(count)),
+        outcome => match first_write(call, &file, outcome) {
+            First::Over(answer) => return answer,
+            First::Wait(done) => done,
+        },
     };
     let thread = Arc::clone(call.thread());
     call.wait(async move { write_waiting(&thread, &file, &mut buffer, done).await })
 }
 
 /// With TOSTOP a terminal is written in the foreground alone.
+#[cold]
+#[inline(never)]
 fn check_terminal_write(call: &Call<'_>, file: &OpenFile) -> Result<()> {
     match file.file().terminal() {
         Some(terminal) if file.flags().writable() => {
