@@ -24,6 +24,11 @@ static ASIDS: SpinLock<Asids> = SpinLock::new(Asids::new());
 /// Changed pages up to which each is forgotten by itself; beyond, the whole ASID is.
 const FEW_PAGES: usize = 32;
 
+/// Entries of a table.
+const ENTRIES: usize = 512;
+/// What a level-3 table maps.
+const LEAF_BYTES: usize = ENTRIES * PAGE_SIZE;
+
 /// A user address space's tables, four levels.
 pub(crate) struct UserTable {
     root: Frame,
@@ -265,20 +270,30 @@ impl PageTable for UserTable {
                     continue;
                 }
             };
-            let table_end = (page | 0x1f_ffff) + 1;
-            while page < end.min(table_end) {
-                let entry = table.entry(page, 3);
-                let old = entry.load(Ordering::Relaxed);
-                if let Some(mapping) = decode(old) {
-                    let new = visit(UserAddr(page), mapping).map_or(0, encode);
-                    if new != old && self.replace(entry, page, old, new) {
-                        if let Some(place) = changed.get_mut(count) {
-                            *place = page;
-                        }
-                        count += 1;
-                    }
+            let table_end = (page | (LEAF_BYTES - 1)) + 1;
+            let first = page / PAGE_SIZE % ENTRIES;
+            let pages = (end.min(table_end) - page).div_ceil(PAGE_SIZE);
+            let entries = table.entries().get(first..first + pages).unwrap_or_default();
+            // Most entries are absent: eight are passed over at a time.
+            for group in entries.chunks(8) {
+                let load = |entry: &AtomicU64| entry.load(Ordering::Relaxed);
+                if group.iter().fold(0, |all, entry| all | load(entry)) == 0 {
+                    page += group.len() * PAGE_SIZE;
+                    continue;
                 }
-                page += PAGE_SIZE;
+                for entry in group {
+                    let old = load(entry);
+                    if let Some(mapping) = decode(old) {
+                        let new = visit(UserAddr(page), mapping).map_or(0, encode);
+                        if new != old && self.replace(entry, page, old, new) {
+                            if let Some(place) = changed.get_mut(count) {
+                                *place = page;
+                            }
+                            count += 1;
+                        }
+                    }
+                    page += PAGE_SIZE;
+                }
             }
         }
         barrier::dsb_ishst();

@@ -277,8 +277,13 @@ impl Drop for AddressSpace {
     fn drop(&mut self) {
         let memory = self.memory;
         let inner = self.inner.get_mut();
-        if inner.present > 0 {
-            inner.drop_unreachable(memory, 0, USER_END);
+        let mut at = 0;
+        while inner.present > 0
+            && let Some(region) = inner.regions.get(at)
+        {
+            let (start, end) = (region.start, region.end);
+            inner.drop_unreachable(memory, start, end);
+            at += 1;
         }
     }
 }
