@@ -169,7 +169,7 @@ impl FutexTable {
             let Some(waiter) = at.and_then(|at| bucket.remove(at)) else {
                 break;
             };
-            waiter.woken.store(true, Ordering::Release);
+            waiter.woken.store(true, Ordering::SeqCst);
             drop(bucket);
             waiter.queue.wake_all();
             woken += 1;
@@ -194,11 +194,24 @@ impl FutexTable {
             }
         }
         let woken = self.wake(from, wake, ANY);
+        if from == to {
+            // Moving waiters to where they are changes nothing, and would never end.
+            return Ok((woken, self.waiting(from).min(move_on)));
+        }
         let mut moved = 0;
         while moved < move_on && self.move_one(from, to)? {
             moved += 1;
         }
         Ok((woken, moved))
+    }
+
+    /// How many wait on `key`.
+    fn waiting(&self, key: Key) -> usize {
+        let bucket = self.bucket(key);
+        bucket
+            .iter()
+            .filter(|waiter| *waiter.key.lock() == key)
+            .count()
     }
 
     /// Makes the first waiter of `from` the last one of `to`. False: there is none.

@@ -319,7 +319,9 @@ impl MemoryObject {
                 self.publish(index, page, offset, done);
             }
         }
-        self.grow_to(index * PAGE_BYTES + (offset + done) as u64);
+        if done > 0 {
+            self.grow_to(index * PAGE_BYTES + (offset + done) as u64);
+        }
         taken
     }
 

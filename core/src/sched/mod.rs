@@ -200,6 +200,14 @@ impl Scheduler {
         }
     }
 
+    /// What runs on `cpu` may be scheduled another way now: its turn ends, so that the next begins by the new rules.
+    pub fn reconsider(&self, machine: &dyn Machine, cpu: CpuId) {
+        self.cpu(cpu).yield_wanted.store(true, Ordering::Relaxed);
+        if cpu != machine.cpu() {
+            machine.kick(cpu);
+        }
+    }
+
     /// Wakes a resting CPU, once.
     fn claim_and_kick(&self, machine: &dyn Machine, target: CpuId, here: CpuId) {
         let before = self.idle.fetch_and(!bit(target), Ordering::SeqCst);

@@ -53,6 +53,10 @@ pub(super) fn mmap(call: &mut Call<'_>) -> Answer {
     } else {
         file_backing(call, shared, access, offset / PAGE_SIZE as u64)?
     };
+    if flags & MAP_GROWSDOWN != 0 && backing.object().is_some() {
+        // What grows has nothing in front of its first page to grow into.
+        return Err(Errno::EINVAL);
+    }
     let request = MapRequest {
         placement: placement(call.addr::<0>(), flags),
         max_access,

@@ -62,6 +62,9 @@ fn change(call: &Call<'_>, thread: &Thread, policy: Policy) -> Answer {
         return Err(Errno::EPERM);
     }
     thread.schedule.set_policy(policy);
+    call.kernel
+        .scheduler
+        .reconsider(call.kernel.machine, thread.schedule.home());
     DONE
 }
 

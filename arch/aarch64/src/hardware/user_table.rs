@@ -88,7 +88,9 @@ impl UserTable {
         zero_frame(root);
         // TCR_EL1.AS was set at boot if the CPU has 16-bit ASIDs.
         let bits = if TCR_EL1.is_set(TCR_EL1::AS) { 16 } else { 8 };
-        let Some(fresh) = ASIDS.lock().allocate(bits) else {
+        // Held over the flush: until it is done, nobody may be given what it makes fresh.
+        let mut asids = ASIDS.lock();
+        let Some(fresh) = asids.allocate(bits) else {
             frames.release(root);
             return Err(OutOfMemory);
         };
@@ -273,7 +275,10 @@ impl PageTable for UserTable {
             let table_end = (page | (LEAF_BYTES - 1)) + 1;
             let first = page / PAGE_SIZE % ENTRIES;
             let pages = (end.min(table_end) - page).div_ceil(PAGE_SIZE);
-            let entries = table.entries().get(first..first + pages).unwrap_or_default();
+            let entries = table
+                .entries()
+                .get(first..first + pages)
+                .unwrap_or_default();
             // Most entries are absent: eight are passed over at a time.
             for group in entries.chunks(8) {
                 let load = |entry: &AtomicU64| entry.load(Ordering::Relaxed);

@@ -18,6 +18,9 @@ use crate::machine::CpuId;
 use crate::process::state::Process;
 use crate::sched::alarm::{AlarmKey, Expire};
 
+/// The shortest time from one expiry of a timer to the next, in nanoseconds.
+const SHORTEST_INTERVAL_NS: u64 = 1_000_000;
+
 /// Which of the three timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimerKind {
@@ -169,7 +172,13 @@ impl Expire for Ring {
         }
         let due = setting.due <= clock;
         if due {
-            setting.due = next_due(&setting, clock);
+            // At most once in a millisecond: a timer that asks for more would leave its CPU nothing else to do.
+            let soonest = if setting.interval > 0 {
+                clock.saturating_add(SHORTEST_INTERVAL_NS)
+            } else {
+                0
+            };
+            setting.due = next_due(&setting, clock).max(soonest);
         }
         setting.alarm = if setting.due > clock {
             Some(wind(kernel, setting.due - clock, self))
