@@ -30,6 +30,8 @@ pub struct MemoryObject {
     /// In bytes. Changed with the lock held.
     size: AtomicU64,
     pages: SpinLock<Pages>,
+    /// Whose turn it is to write at the end. Level 3: taken before the address space that the bytes come from.
+    appending: SpinLock<()>,
     _live: Live,
 }
 
@@ -63,6 +65,7 @@ impl MemoryObject {
             memory,
             size: AtomicU64::new(size.min(MAX_SIZE)),
             pages: SpinLock::default(),
+            appending: SpinLock::new(()),
             _live: Live::new(Kind::MemoryObject),
         })
     }
@@ -141,9 +144,10 @@ impl MemoryObject {
         Ok(done)
     }
 
-    /// Writes at the end; returns how much, and where the end is then. Errors of [`MemoryObject::write_at`]. Two who append at
-    /// once may write over each other, unless they share the lock of an open file.
+    /// Writes at the end; returns how much, and where the end is then. Errors of [`MemoryObject::write_at`]. Those who append
+    /// at once do so one after the other.
     pub fn append(&self, source: &mut dyn Source) -> Result<(usize, u64)> {
+        let _turn = self.appending.lock();
         let end = self.size();
         let count = self.write_at(source, end)?;
         Ok((count, end + count as u64))
