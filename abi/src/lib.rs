@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod errno;
+pub mod ipc_call;
 pub mod nr;
 pub mod open;
 

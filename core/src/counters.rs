@@ -17,9 +17,21 @@ pub enum Kind {
     Inode,
     Pipe,
     FutexQueue,
+    Socket,
+    MessageQueue,
+    SharedMemory,
+    SemaphoreSet,
+    PosixQueue,
+    EventFd,
+    Epoll,
+    TimerFd,
+    SignalFd,
+    PosixTimer,
+    Channel,
+    PiFutex,
 }
 
-const KINDS: usize = 8;
+const KINDS: usize = 20;
 
 static LIVE: [AtomicUsize; KINDS] = [const { AtomicUsize::new(0) }; KINDS];
 
@@ -33,6 +45,18 @@ pub const NAMES: [(Kind, &str); KINDS] = [
     (Kind::Inode, "inode"),
     (Kind::Pipe, "pipe"),
     (Kind::FutexQueue, "futex_queue"),
+    (Kind::Socket, "socket"),
+    (Kind::MessageQueue, "message_queue"),
+    (Kind::SharedMemory, "shared_memory"),
+    (Kind::SemaphoreSet, "semaphore_set"),
+    (Kind::PosixQueue, "posix_queue"),
+    (Kind::EventFd, "eventfd"),
+    (Kind::Epoll, "epoll"),
+    (Kind::TimerFd, "timerfd"),
+    (Kind::SignalFd, "signalfd"),
+    (Kind::PosixTimer, "posix_timer"),
+    (Kind::Channel, "channel"),
+    (Kind::PiFutex, "pi_futex"),
 ];
 
 /// How many objects of `kind` exist now.

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use bitflags::bitflags;
 
 use super::directory::Listed;
-use super::inode::Inode;
+use super::inode::{Inode, S_IFIFO};
 use crate::io::{Sink, Source};
 use crate::ipc::pipe::Pipe;
 use crate::mm::MemoryObject;
@@ -110,9 +110,9 @@ pub trait File: Send + Sync {
         None
     }
 
-    /// The pipe behind the file, for F_SETPIPE_SZ and FIONREAD; None if it is not one.
-    fn pipe(&self) -> Option<&Pipe> {
-        None
+    /// What it is, for calls that mean one kind of file only.
+    fn special(&self) -> Special<'_> {
+        Special::Plain
     }
 
     /// The length up to which lseek's SEEK_END counts.
@@ -139,11 +139,60 @@ pub trait File: Send + Sync {
 
     /// How many bytes a read would find now (FIONREAD). ENOTTY: means nothing here.
     fn available(&self) -> Result<usize> {
-        self.pipe().map(Pipe::unread).ok_or(Errno::ENOTTY)
+        match self.special() {
+            Special::Pipe(pipe) => Ok(pipe.unread()),
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+}
+
+/// The kinds of file that some calls mean alone.
+#[derive(Clone, Copy)]
+pub enum Special<'a> {
+    /// None of them.
+    Plain,
+    /// An end of a pipe or FIFO.
+    Pipe(&'a Pipe),
+    /// A terminal.
+    Terminal(&'a Arc<Tty>),
+}
+
+impl Special<'_> {
+    /// How the link of its descriptor in /proc/PID/fd begins where the file has no inode (proc_pid_fd(5)).
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Special::Pipe(_) => "pipe:",
+            Special::Plain | Special::Terminal(_) => "anon_inode:",
+        }
+    }
+
+    /// The type bits of its mode where the file has no inode: a pipe's are a FIFO's, most have none (inode(7)).
+    #[must_use]
+    pub const fn file_type(self) -> u32 {
+        match self {
+            Special::Pipe(_) => S_IFIFO,
+            Special::Plain | Special::Terminal(_) => 0,
+        }
+    }
+}
+
+impl dyn File + '_ {
+    /// The pipe that this is an end of.
+    #[must_use]
+    pub fn pipe(&self) -> Option<&Pipe> {
+        match self.special() {
+            Special::Pipe(pipe) => Some(pipe),
+            _ => None,
+        }
     }
 
     /// The terminal that this is.
-    fn terminal(&self) -> Option<&Arc<Tty>> {
-        None
+    #[must_use]
+    pub fn terminal(&self) -> Option<&Arc<Tty>> {
+        match self.special() {
+            Special::Terminal(terminal) => Some(terminal),
+            _ => None,
+        }
     }
 }

@@ -180,12 +180,6 @@ pub struct Inode {
     _live: Live,
 }
 
-/// The type bits of what has no name: a pipe's are a FIFO's, everything else has none.
-#[must_use]
-pub fn anonymous_type(file: &dyn File) -> u32 {
-    if file.pipe().is_some() { S_IFIFO } else { 0 }
-}
-
 impl Inode {
     /// A fresh inode.
     #[must_use]
@@ -233,7 +227,7 @@ impl Inode {
             Node::Directory(_) | Node::Folder(_) => S_IFDIR,
             Node::Report(report) if report.is_link() => S_IFLNK,
             Node::Regular(_) | Node::Report(_) => S_IFREG,
-            Node::Anonymous(file) => anonymous_type(&**file),
+            Node::Anonymous(file) => file.special().file_type(),
             Node::Symlink(_) => S_IFLNK,
             Node::Device(_) => S_IFCHR,
             Node::Fifo(_) => S_IFIFO,

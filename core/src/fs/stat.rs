@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::inode::{Inode, Node, anonymous_type};
+use super::inode::{Inode, Node};
 use super::open_file::OpenFile;
 use crate::machine::PAGE_SIZE;
 use crate::time::NANOS_PER_SECOND;
@@ -77,7 +77,7 @@ impl Stat {
     /// Of an open file: its inode's, or of what has none (a pipe), type and permissions alone.
     #[must_use]
     pub fn of_file(file: &OpenFile) -> Stat {
-        let kind = anonymous_type(&**file.file());
+        let kind = file.file().special().file_type();
         let anonymous = || Stat {
             st_mode: kind | 0o600,
             st_nlink: 1,

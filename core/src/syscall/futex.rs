@@ -11,8 +11,8 @@ use crate::time::{Instant, TimeSpec};
 use crate::wait::Interruption;
 use crate::{Errno, Result};
 
-const FUTEX_WAIT: u32 = 0;
-const FUTEX_WAKE: u32 = 1;
+pub(super) const FUTEX_WAIT: u32 = 0;
+pub(super) const FUTEX_WAKE: u32 = 1;
 const FUTEX_REQUEUE: u32 = 3;
 const FUTEX_CMP_REQUEUE: u32 = 4;
 const FUTEX_WAKE_OP: u32 = 5;

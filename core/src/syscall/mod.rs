@@ -11,6 +11,8 @@ pub mod descriptor;
 mod directory;
 pub mod futex;
 pub mod info;
+mod ipc_call;
+mod ipc_info;
 pub mod memory;
 mod metadata;
 mod mount;
@@ -81,12 +83,22 @@ pub fn dispatch(kernel: &'static Kernel, task: &mut Task) -> Answer {
     let number = task.context.regs.x[8];
     task.restart.x0 = task.context.regs.x[0];
     let Some(entry) = table::entry(number) else {
-        return Err(Errno::ENOSYS);
+        return beyond_the_table(kernel, task, number);
     };
     if entry.allocates {
         kernel.admit()?;
     }
     (entry.handler)(&mut Call { kernel, task })
+}
+
+/// The one call that has no row in [`table`]. ENOSYS: it is not that one.
+#[inline(never)]
+fn beyond_the_table(kernel: &'static Kernel, task: &mut Task, number: u64) -> Answer {
+    if number == halyard_abi::ipc_call::IPC_CALL as u64 {
+        ipc_call::dispatch(kernel, task)
+    } else {
+        Err(Errno::ENOSYS)
+    }
 }
 
 impl Call<'_> {

@@ -19,7 +19,7 @@ pub(super) struct Entry {
 const LEN: usize = 460;
 
 /// A call that only reads, frees, or uses memory set aside before.
-const fn lean(handler: Handler) -> Entry {
+pub(super) const fn lean(handler: Handler) -> Entry {
     Entry {
         handler,
         allocates: false,
@@ -27,7 +27,7 @@ const fn lean(handler: Handler) -> Entry {
 }
 
 /// A call that may allocate.
-const fn grows(handler: Handler) -> Entry {
+pub(super) const fn grows(handler: Handler) -> Entry {
     Entry {
         handler,
         allocates: true,

@@ -16,7 +16,7 @@ use halyard_cell::SpinLock;
 use self::line::{Echo, Line, Typed};
 use self::termios::Termios;
 use crate::Result;
-use crate::fs::file::{File, Readiness, Side};
+use crate::fs::file::{File, Readiness, Side, Special};
 use crate::fs::inode::Inode;
 use crate::io::{Sink, Source};
 use crate::kernel::Kernel;
@@ -307,7 +307,7 @@ impl File for TtyFile {
         Ok(self.tty.waiting_input())
     }
 
-    fn terminal(&self) -> Option<&Arc<Tty>> {
-        Some(&self.tty)
+    fn special(&self) -> Special<'_> {
+        Special::Terminal(&self.tty)
     }
 }

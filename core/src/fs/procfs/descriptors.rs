@@ -125,8 +125,7 @@ impl Report for DescriptorLink {
                 return path::path_of(inode, self.kernel.names.root());
             }
             Some(inode) => describe(inode, &mut text),
-            None if file.file().pipe().is_some() => text.push(b"pipe:"),
-            None => text.push(b"anon_inode:"),
+            None => text.push(file.file().special().label().as_bytes()),
         }
         text.finish()
     }

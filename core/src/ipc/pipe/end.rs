@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use halyard_cell::SpinGuard;
 
 use super::{Pipe, State};
-use crate::fs::file::{File, Readiness, Side};
+use crate::fs::file::{File, Readiness, Side, Special};
 use crate::io::{Sink, Source};
 use crate::wait::WaitQueue;
 use crate::{Errno, Result};
@@ -157,8 +157,8 @@ impl File for PipeReader {
         Some(&self.pipe.readers)
     }
 
-    fn pipe(&self) -> Option<&Pipe> {
-        Some(&self.pipe)
+    fn special(&self) -> Special<'_> {
+        Special::Pipe(&self.pipe)
     }
 }
 
@@ -179,8 +179,8 @@ impl File for PipeWriter {
         Some(&self.pipe.writers)
     }
 
-    fn pipe(&self) -> Option<&Pipe> {
-        Some(&self.pipe)
+    fn special(&self) -> Special<'_> {
+        Special::Pipe(&self.pipe)
     }
 }
 
@@ -204,7 +204,7 @@ impl File for PipeDuplex {
         }
     }
 
-    fn pipe(&self) -> Option<&Pipe> {
-        self.reader.pipe()
+    fn special(&self) -> Special<'_> {
+        self.reader.special()
     }
 }
