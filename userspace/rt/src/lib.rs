@@ -30,6 +30,7 @@ pub mod fd;
 pub mod fs;
 mod heap;
 pub mod io;
+pub mod ipc;
 pub mod mm;
 pub mod poll;
 pub mod print;

@@ -4,7 +4,7 @@
 //! cannot forbid it any more than it can forbid writing to `/proc/self/mem`. A program that uses this module gives up
 //! the promise of the rest of this crate, and does so in a child process.
 
-use crate::{Result, sys};
+use crate::{Errno, Result, sys};
 
 /// Any call with any arguments.
 ///
@@ -13,6 +13,26 @@ use crate::{Result, sys};
 pub fn call(nr: usize, args: [usize; 6]) -> Result<usize> {
     // SAFETY: none can be given; see the module's text.
     unsafe { sys::call(nr, args) }
+}
+
+/// As [`call`], and what x1 to x5 hold afterwards: a kernel keeps them.
+pub fn call_and_registers(nr: usize, args: [usize; 6]) -> (Result<usize>, [usize; 5]) {
+    let [mut x0, mut x1, mut x2, mut x3, mut x4, mut x5] = args;
+    // SAFETY: none can be given; see the module's text.
+    unsafe {
+        core::arch::asm!(
+            "svc #0",
+            in("x8") nr,
+            inlateout("x0") x0,
+            inlateout("x1") x1,
+            inlateout("x2") x2,
+            inlateout("x3") x3,
+            inlateout("x4") x4,
+            inlateout("x5") x5,
+            options(nostack),
+        );
+    }
+    (Errno::from_return(x0 as isize), [x1, x2, x3, x4, x5])
 }
 
 /// Reads a byte anywhere: one instruction, which a signal handler may step over; then it gives 0.

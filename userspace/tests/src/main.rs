@@ -18,6 +18,7 @@ mod exec;
 mod exit;
 mod file;
 mod futex;
+mod ipc_call;
 mod link;
 mod memory;
 mod pipe_end;
@@ -69,6 +70,7 @@ const SUITES: &[&[runner::Test]] = &[
     signal_wait::TESTS,
     signal_job::TESTS,
     tty::TESTS,
+    ipc_call::TESTS,
     system::TESTS,
     arguments::TESTS,
 ];
