@@ -142,7 +142,7 @@ impl Thread {
         self.attention.store(true, Ordering::Release);
         self.call();
         let machine = self.kernel.machine;
-        let home = self.schedule.home();
+        let home = self.schedule.home.after_demand();
         if home != machine.cpu() {
             machine.kick(home);
         }

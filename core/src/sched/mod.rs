@@ -4,6 +4,7 @@
 //! before it rests; who queues work that its CPU cannot start at once wakes a resting CPU.
 
 pub mod alarm;
+pub mod home;
 pub mod run_queue;
 pub mod task;
 
@@ -16,6 +17,7 @@ use crate::machine::{CpuId, MAX_CPUS, Machine};
 use crate::process::Pid;
 use crate::time::Instant;
 use alarm::AlarmQueue;
+use home::Home;
 use run_queue::{Policy, RunQueue};
 use task::Task;
 
@@ -259,7 +261,7 @@ impl Scheduler {
     pub fn begin_slice(&self, cpu: &Cpu, task: &mut Task, now: Instant) {
         task.start_clock(now);
         let schedule = &task.thread.schedule;
-        schedule.set_home(cpu.id);
+        schedule.home.move_to(cpu.id);
         cpu.running
             .store(task.thread.process.pid, Ordering::Relaxed);
         let policy = schedule.policy();
@@ -276,7 +278,8 @@ fn bit(cpu: CpuId) -> u32 {
 /// A thread's scheduling attributes: shared, changed by sched_setscheduler and nice.
 pub struct Schedule {
     policy: AtomicU32,
-    home: AtomicU32,
+    /// Where it ran last.
+    pub home: Home,
 }
 
 impl Schedule {
@@ -285,7 +288,7 @@ impl Schedule {
     pub fn new(policy: Policy, home: CpuId) -> Schedule {
         Schedule {
             policy: AtomicU32::new(policy.to_bits()),
-            home: AtomicU32::new(u32::from(home.0)),
+            home: Home::new(home),
         }
     }
 
@@ -305,10 +308,6 @@ impl Schedule {
     #[inline]
     #[must_use]
     pub fn home(&self) -> CpuId {
-        CpuId(self.home.load(Ordering::Relaxed) as u8)
-    }
-
-    fn set_home(&self, cpu: CpuId) {
-        self.home.store(u32::from(cpu.0), Ordering::Relaxed);
+        self.home.now()
     }
 }
