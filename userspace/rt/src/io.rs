@@ -27,6 +27,19 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     unsafe { sys!(nr::READ, fd.fd(), buffer.as_mut_ptr(), buffer.len()) }
 }
 
+/// As [`read`], again if a signal came first.
+///
+/// # Errors
+/// Whatever `read` says, except `EINTR`.
+pub fn read_some(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
+    loop {
+        match read(&fd, buffer) {
+            Err(Errno::EINTR) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
 /// Writes some of `data` and says how much.
 ///
 /// # Errors
@@ -59,11 +72,9 @@ pub fn write_all(fd: impl AsFd, mut data: &[u8]) -> Result<()> {
 pub fn read_full(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
-        match read(&fd, &mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
+        match read_some(&fd, &mut buffer[filled..])? {
+            0 => break,
+            count => filled += count,
         }
     }
     Ok(filled)
@@ -77,11 +88,9 @@ pub fn read_to_end(fd: impl AsFd, to: &mut Vec<u8>) -> Result<usize> {
     let before = to.len();
     let mut chunk = [0u8; 1024];
     loop {
-        match read(&fd, &mut chunk) {
-            Ok(0) => return Ok(to.len() - before),
-            Ok(count) => to.extend_from_slice(&chunk[..count]),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
+        match read_some(&fd, &mut chunk)? {
+            0 => return Ok(to.len() - before),
+            count => to.extend_from_slice(&chunk[..count]),
         }
     }
 }

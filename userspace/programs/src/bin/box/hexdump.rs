@@ -29,6 +29,10 @@ pub(crate) fn run(args: &[&'static str]) -> Outcome {
             let text: String = bytes.iter().map(shown).collect();
             writeln!(out, "  |{text}|")?;
             offset += length;
+            // A short row is the last: a terminal would have to be told of the end twice.
+            if length < row.len() {
+                break;
+            }
         }
         writeln!(out, "{offset:08x}")?;
         Ok(())

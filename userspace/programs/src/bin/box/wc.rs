@@ -41,7 +41,7 @@ fn count(file: i32) -> Result<Counts> {
     let mut in_word = false;
     let mut chunk = [0u8; 4096];
     loop {
-        let length = io::read_full(file, &mut chunk)?;
+        let length = io::read_some(file, &mut chunk)?;
         let Some(bytes) = chunk.get(..length).filter(|bytes| !bytes.is_empty()) else {
             return Ok(counts);
         };
