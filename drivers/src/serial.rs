@@ -60,6 +60,13 @@ pub enum Uart<W> {
     Uart16550(Uart16550<W>),
 }
 
+/// Whether the node is a UART that is driven here.
+#[must_use]
+pub fn is_driven(node: &Node<'_>) -> bool {
+    let mut bindings = pl011::COMPATIBLE.iter().chain(uart16550::COMPATIBLE);
+    bindings.any(|binding| node.is_compatible(binding))
+}
+
 /// Why a node is no UART that is driven here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoUart {

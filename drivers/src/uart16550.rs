@@ -102,15 +102,24 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// What the node's `compatible`, `reg-shift` and `reg-io-width` say. The mini UART's registers are words, by its
-    /// manual.
+    /// The Pis' mini UART: words, by its manual.
+    pub const MINI: Self = Layout {
+        kind: Kind::Mini,
+        shift: 2,
+        words: true,
+    };
+
+    /// DesignWare's with words for registers, as the Pine64 has it.
+    pub const DESIGNWARE: Self = Layout {
+        kind: Kind::DesignWare,
+        shift: 2,
+        words: true,
+    };
+
+    /// What the node's `compatible`, `reg-shift` and `reg-io-width` say.
     pub fn of(node: &Node<'_>) -> Result<Self, Error> {
         if node.is_compatible("brcm,bcm2835-aux-uart") {
-            return Ok(Layout {
-                kind: Kind::Mini,
-                shift: 2,
-                words: true,
-            });
+            return Ok(Self::MINI);
         }
         let designware = node.is_compatible("snps,dw-apb-uart");
         let shift = node.u32("reg-shift")?.unwrap_or(0);
@@ -133,7 +142,8 @@ impl Layout {
     }
 
     /// Bytes up to the end of the last register that the driver touches.
-    fn size(self) -> usize {
+    #[must_use]
+    pub fn size(self) -> usize {
         let last = if self.kind == Kind::DesignWare {
             USR
         } else {
@@ -314,11 +324,7 @@ mod tests {
     use crate::dt::test_trees::build;
     use crate::mmio::fake::{self, Memory};
 
-    const WORDS: Layout = Layout {
-        kind: Kind::DesignWare,
-        shift: 2,
-        words: true,
-    };
+    const WORDS: Layout = Layout::DESIGNWARE;
 
     /// A UART whose transmitter is free every other time it is asked; registers are words, four bytes apart.
     struct Fake {

@@ -42,6 +42,17 @@ pub struct QemuBoard {
     /// How a program's exit code leaves the machine.
     #[serde(default)]
     pub exit: ExitMethod,
+    /// The file name of the device tree to hand over, for a machine that makes none.
+    pub dtb: Option<String>,
+    /// Which of the machine's serial lines is the console, from 0.
+    #[serde(default)]
+    pub serial: usize,
+    /// Further words for the kernel.
+    #[serde(default)]
+    pub append: Vec<String>,
+    /// The machine is in a QEMU that the project builds, and not in others.
+    #[serde(default)]
+    pub own: bool,
 }
 
 /// How an exit code leaves the machine.

@@ -1,7 +1,7 @@
 //! QEMU as a rig, and the command line that makes a machine of a board.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -38,11 +38,16 @@ pub struct Options {
     pub serial: Serial,
     /// Wait for a debugger on TCP port 1234 before the first instruction.
     pub debugger: bool,
+    /// Another QEMU than the one on the path.
+    pub program: Option<PathBuf>,
+    /// The device tree to hand over, for machines that make none.
+    pub dtb: Option<PathBuf>,
 }
 
 /// The command that boots `boot` on the machine QEMU makes of `board`.
 pub fn command(board: &QemuBoard, boot: &Boot, options: &Options) -> Command {
-    let mut command = Command::new(PROGRAM);
+    let program = options.program.as_deref();
+    let mut command = Command::new(program.unwrap_or(Path::new(PROGRAM)));
     command.args(["-M", &board.machine]);
     if let Some(cpu) = &board.cpu {
         command.args(["-cpu", cpu]);
@@ -52,6 +57,8 @@ pub fn command(board: &QemuBoard, boot: &Boot, options: &Options) -> Command {
     command.args(["-m", options.memory.as_deref().unwrap_or(&board.memory)]);
     command.args(&board.args);
     command.args(["-display", "none", "-no-reboot"]);
+    // Lines before the console's are left in the air.
+    command.args(["-serial", "null"].repeat(board.serial));
     match &options.serial {
         Serial::Stdio => command.args(["-monitor", "none", "-serial", "stdio"]),
         Serial::Terminal => command.args(["-serial", "mon:stdio"]),
@@ -72,6 +79,9 @@ pub fn command(board: &QemuBoard, boot: &Boot, options: &Options) -> Command {
         command.args(["-S", "-gdb", "tcp:127.0.0.1:1234"]);
     }
     command.arg("-kernel").arg(&boot.kernel);
+    if let Some(dtb) = &options.dtb {
+        command.arg("-dtb").arg(dtb);
+    }
     if let Some(initrd) = &boot.initrd {
         command.arg("-initrd").arg(initrd);
     }
@@ -223,6 +233,10 @@ mod tests {
             cpus: 4,
             args: vec!["-nic".into(), "none".into()],
             exit: ExitMethod::Semihosting,
+            dtb: None,
+            serial: 0,
+            append: Vec::new(),
+            own: false,
         }
     }
 
@@ -273,6 +287,34 @@ mod tests {
         assert_eq!(value_of(&words, "-smp").as_deref(), Some("1"));
         assert_eq!(value_of(&words, "-m").as_deref(), Some("64M"));
         assert_eq!(value_of(&words, "-icount").as_deref(), Some("shift=0"));
+    }
+
+    #[test]
+    fn command_leaves_the_lines_before_the_console_in_the_air() {
+        let second = QemuBoard {
+            serial: 1,
+            ..board()
+        };
+        let boot = Boot {
+            kernel: "Image".into(),
+            initrd: None,
+            args: BootArgs::new(),
+        };
+        let options = Options {
+            dtb: Some("board.dtb".into()),
+            program: Some("own/qemu".into()),
+            ..Options::default()
+        };
+        let command = command(&second, &boot, &options);
+        assert_eq!(command.get_program(), "own/qemu");
+        let words: Vec<_> = command.get_args().collect();
+        let serials: Vec<_> = words
+            .windows(2)
+            .filter(|pair| pair[0] == "-serial")
+            .map(|pair| pair[1])
+            .collect();
+        assert_eq!(serials, ["null", "stdio"]);
+        assert!(words.windows(2).any(|pair| pair == ["-dtb", "board.dtb"]));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use halyard_hil::qemu::{self, Options, Serial};
 
 use crate::build;
 use crate::cli::DebugArgs;
+use crate::machine;
 use crate::process;
 use crate::run;
 use crate::setup::{self, Consent, DEBUGGER, Need};
@@ -38,7 +39,7 @@ pub(crate) fn verb(
         cpus: args.smp,
         serial,
         debugger: true,
-        ..Options::default()
+        ..machine::options(workspace, board)?
     };
     let mut machine = qemu::command(
         board,

@@ -10,6 +10,7 @@ mod build;
 mod cli;
 mod debug;
 mod doctor;
+mod machine;
 mod process;
 mod run;
 mod setup;

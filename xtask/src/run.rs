@@ -14,6 +14,7 @@ use halyard_hil::rig::Boot;
 
 use crate::build::{self, Products};
 use crate::cli::RunArgs;
+use crate::machine;
 use crate::setup::{Consent, Need};
 use crate::ui::Ui;
 use crate::workspace::Workspace;
@@ -47,7 +48,7 @@ pub(crate) fn verb(
         } else {
             Serial::Stdio
         },
-        debugger: false,
+        ..machine::options(workspace, board)?
     };
     let command = qemu::command(board, &boot, &options);
     ui.command(&command);
@@ -90,7 +91,7 @@ pub(crate) fn boot(
     if board.exit == ExitMethod::Semihosting {
         line = line.kernel("semihosting");
     }
-    for word in words {
+    for word in board.append.iter().chain(words) {
         line = line.kernel(word);
     }
     Boot {

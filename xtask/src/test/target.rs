@@ -13,6 +13,7 @@ use super::checks;
 use super::report::Report;
 use crate::build::{self, Products};
 use crate::cli::TestArgs;
+use crate::machine;
 use crate::run;
 use crate::setup::{Consent, Need};
 use crate::ui::Ui;
@@ -36,6 +37,9 @@ impl Bench<'_> {
         let mut args = BootArgs::new();
         if self.board.exit == ExitMethod::Semihosting {
             args = args.kernel("semihosting");
+        }
+        for word in &self.board.append {
+            args = args.kernel(word);
         }
         for word in kernel {
             args = args.kernel(word);
@@ -66,7 +70,7 @@ pub(crate) fn run(
     let products = build::build(workspace, ui, consent, &args.build, &[Need::Qemu])?;
     let options = Options {
         cpus: args.smp,
-        ..Options::default()
+        ..machine::options(workspace, board)?
     };
     let bench = Bench {
         name: &args.build.board,

@@ -9,9 +9,12 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use halyard_cell::SpinLock;
 use halyard_drivers::dt::{Node, Tree};
 use halyard_drivers::pl011::{self, Pl011};
+use halyard_drivers::serial::{self, NoUart};
+use halyard_drivers::uart16550::{Layout, Uart16550};
 
 use super::interrupts::{self, Wire};
-use super::registers::Registers;
+use super::power::words;
+use super::registers::{NoRegisters, Registers};
 use crate::ring::Ring;
 
 /// Prints without a line end.
@@ -34,48 +37,37 @@ macro_rules! println {
 }
 pub(crate) use println;
 
-/// A UART whose place the board knows, for messages before the device tree is understood.
+/// A UART whose place the board knows, for messages before the device tree is understood. Physical addresses; speed and pins as
+/// the loader left them.
 #[derive(Clone, Copy, Debug)]
 pub enum EarlyUart {
-    /// An Arm PL011 at this physical address, as the loader left it.
+    /// An Arm PL011.
     Pl011(usize),
+    /// A Raspberry Pi's mini UART.
+    Mini(usize),
+    /// A DesignWare 16550 with word-wide registers.
+    DesignWare(usize),
 }
 
-/// The UARTs that can be a console.
-enum Uart {
-    Pl011(Pl011<Registers>),
-}
-
-impl Uart {
-    fn pl011(registers: Registers) -> Option<Self> {
-        Pl011::new(registers).ok().map(Uart::Pl011)
-    }
-
-    fn write(&mut self, text: &[u8]) {
+impl EarlyUart {
+    fn open(self) -> Option<Uart> {
         match self {
-            // A line that does not drain loses text; there is nobody to tell.
-            Uart::Pl011(uart) => text.iter().for_each(|&byte| {
-                let _ = uart.send(byte);
-            }),
-        }
-    }
-
-    /// Switches it on for reception by interrupt, with the speed that the firmware set.
-    fn init(&mut self) {
-        match self {
-            Uart::Pl011(uart) => {
-                uart.init();
-                uart.set_receive_interrupt(true);
+            EarlyUart::Pl011(address) => {
+                let registers = Registers::map(address, pl011::WINDOW_SIZE).ok()?;
+                Pl011::new(registers).ok().map(Uart::Pl011)
             }
-        }
-    }
-
-    fn receive(&mut self, into: &mut [u8]) -> usize {
-        match self {
-            Uart::Pl011(uart) => uart.handle_interrupt(into),
+            EarlyUart::Mini(address) => open_16550(address, Layout::MINI),
+            EarlyUart::DesignWare(address) => open_16550(address, Layout::DESIGNWARE),
         }
     }
 }
+
+fn open_16550(address: usize, layout: Layout) -> Option<Uart> {
+    let registers = Registers::map(address, layout.size()).ok()?;
+    Uart16550::new(registers, layout).ok().map(Uart::Uart16550)
+}
+
+type Uart = serial::Uart<Registers>;
 
 static CONSOLE: SpinLock<Option<Uart>> = SpinLock::new(None);
 /// For a panic.
@@ -85,43 +77,29 @@ static SEIZED: AtomicBool = AtomicBool::new(false);
 static INPUT: Ring = Ring::new();
 static READER: SpinLock<()> = SpinLock::new(());
 
-fn set(registers: Registers, init: bool) {
-    let mut uart = Uart::pl011(registers);
-    if let Some(uart) = uart.as_mut().filter(|_| init) {
-        uart.init();
-    }
-    *CONSOLE.lock() = uart;
-    *LAST_WORDS.lock() = Uart::pl011(registers);
-}
-
 /// Makes `uart` the console. Without a place for it the kernel is mute until the device tree names one.
 pub(crate) fn init_early(uart: EarlyUart) {
-    let EarlyUart::Pl011(address) = uart;
-    if let Ok(registers) = Registers::map(address, pl011::WINDOW_SIZE) {
-        set(registers, false);
-    }
+    *CONSOLE.lock() = uart.open();
+    *LAST_WORDS.lock() = uart.open();
 }
 
-/// The UART that the tree's `stdout-path` names, or the first that we drive.
-fn find<'a>(tree: &Tree<'a>) -> Option<Node<'a>> {
-    let ours = |node: &Node<'_>| {
-        pl011::COMPATIBLE
-            .iter()
-            .any(|&name| node.is_compatible(name))
-    };
-    let named = tree.stdout().map(|stdout| stdout.node).filter(ours);
-    named.or_else(|| tree.compatible(pl011::COMPATIBLE).next())
+/// The UART that the command line names by path or alias (`console=serial0`), else the tree's `stdout-path`, else the first that
+/// we drive.
+fn find<'a>(tree: &Tree<'a>, command_line: &str) -> Option<Node<'a>> {
+    let ours = |node: &Node<'_>| serial::is_driven(node);
+    let wanted = words(command_line).find_map(|word| word.strip_prefix("console="));
+    let wanted = wanted.and_then(|path| tree.find(path)).filter(ours);
+    let named = || tree.stdout().map(|stdout| stdout.node).filter(ours);
+    let first = || tree.nodes().find(|node| ours(node) && node.is_okay());
+    wanted.or_else(named).or_else(first)
 }
 
 /// Takes over the console that the tree names, with input; returns where it interrupts. None: the early console stays.
-pub(crate) fn init(tree: &Tree<'_>) -> Option<Wire> {
-    let node = find(tree)?;
-    match Registers::of(&node, 0) {
-        Ok(registers) => set(registers, true),
-        Err(error) => {
-            println!("console {node}: {error}");
-            return None;
-        }
+pub(crate) fn init(tree: &Tree<'_>, command_line: &str) -> Option<Wire> {
+    let node = find(tree, command_line)?;
+    if let Err(error) = take_over(&node) {
+        println!("console {node}: {error}");
+        return None;
     }
     let wire = node.interrupt(0).map(|line| interrupts::wire(&line));
     match wire {
@@ -130,6 +108,33 @@ pub(crate) fn init(tree: &Tree<'_>) -> Option<Wire> {
         Err(error) => println!("console {node}: no input: {error}"),
     }
     None
+}
+
+/// Switches a UART on for reception by interrupt, with the speed that the firmware set, and makes it the console.
+fn take_over(node: &Node<'_>) -> Result<(), NoConsole> {
+    let registers = Registers::of(node, 0).map_err(NoConsole::Registers)?;
+    let mut uart = Uart::of(node, registers).map_err(NoConsole::Uart)?;
+    let last_words = Uart::of(node, registers).map_err(NoConsole::Uart)?;
+    uart.init();
+    uart.set_receive_interrupt(true);
+    *CONSOLE.lock() = Some(uart);
+    *LAST_WORDS.lock() = Some(last_words);
+    Ok(())
+}
+
+/// Why a UART cannot be the console.
+enum NoConsole {
+    Registers(NoRegisters),
+    Uart(NoUart),
+}
+
+impl fmt::Display for NoConsole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoConsole::Registers(error) => error.fmt(f),
+            NoConsole::Uart(error) => error.fmt(f),
+        }
+    }
 }
 
 /// Writes text as it is; blocks for the UART.
@@ -142,7 +147,10 @@ pub(crate) fn write(text: &[u8]) {
     if let Some(mut uart) = uart
         && let Some(uart) = uart.as_mut()
     {
-        uart.write(text);
+        // A line that does not drain loses text; there is nobody to tell.
+        text.iter().for_each(|&byte| {
+            let _ = uart.send(byte);
+        });
     }
 }
 
@@ -154,7 +162,7 @@ pub(crate) fn receive() {
     };
     let mut bytes = [0; 32];
     loop {
-        let count = uart.receive(&mut bytes);
+        let count = uart.handle_interrupt(&mut bytes);
         for &byte in bytes.iter().take(count) {
             INPUT.put(byte);
         }

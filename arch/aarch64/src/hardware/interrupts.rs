@@ -15,8 +15,8 @@ use halyard_cell::SpinLock;
 use halyard_core::machine::{CpuId, Irq, MAX_CPUS};
 use halyard_drivers::dt::{Interrupt, Node, Tree};
 use halyard_drivers::irq::{
-    Controller, CpuInterface, CpuTarget, Error, GICV2_COMPATIBLE, GICV3_COMPATIBLE, Ipi, Line,
-    Priority, gic_line,
+    self, BCM2836_DEVICES_COMPATIBLE, BCM2836_LOCAL_COMPATIBLE, Controller, CpuInterface,
+    CpuTarget, Error, GICV2_COMPATIBLE, GICV3_COMPATIBLE, Ipi, Line, Priority,
 };
 
 use super::registers::{NoRegisters, Registers};
@@ -39,7 +39,7 @@ pub(crate) enum NoController {
 impl fmt::Display for NoController {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoController::None => f.write_str("no GICv2 or GICv3 in the device tree"),
+            NoController::None => f.write_str("none that is driven here is in the device tree"),
             NoController::Registers(error) => error.fmt(f),
             NoController::Broken(error) => error.fmt(f),
         }
@@ -82,6 +82,27 @@ fn gicv3(node: &Node<'_>) -> Result<GicV3<'static>, NoController> {
     .map_err(|_| NoController::Broken(Error::BadController))
 }
 
+/// The controller that the tree has, in its two halves.
+fn find(tree: &Tree<'_>) -> Result<Halves, NoController> {
+    let first = |bindings: &[&str]| tree.compatible(bindings).next();
+    let block =
+        |node: &Node<'_>, index| Registers::of(node, index).map_err(NoController::Registers);
+    if let Some(node) = first(GICV3_COMPATIBLE) {
+        enable_system_registers();
+        return Ok(Controller::gicv3(gicv3(&node)?));
+    }
+    let halves = if let Some(node) = first(GICV2_COMPATIBLE) {
+        Controller::gicv2(block(&node, 0)?, block(&node, 1)?)
+    } else {
+        let local = first(&[BCM2836_LOCAL_COMPATIBLE]).ok_or(NoController::None)?;
+        let devices = first(&[BCM2836_DEVICES_COMPATIBLE]).ok_or(NoController::None)?;
+        Controller::bcm2836(block(&local, 0)?, block(&devices, 0)?)
+    };
+    halves.map_err(|_| NoController::Broken(Error::BadController))
+}
+
+type Halves = (Controller<Registers>, CpuInterface<Registers>);
+
 impl Interrupts {
     /// Finds the controller, brings it to a known state, and wires up timer and console.
     pub(crate) fn find(
@@ -89,17 +110,7 @@ impl Interrupts {
         timer: Wire,
         console: Option<Wire>,
     ) -> Result<Self, NoController> {
-        let (mut controller, interface) =
-            if let Some(node) = tree.compatible(GICV3_COMPATIBLE).next() {
-                enable_system_registers();
-                Controller::gicv3(gicv3(&node)?)
-            } else {
-                let node = tree.compatible(GICV2_COMPATIBLE).next();
-                let node = node.ok_or(NoController::None)?;
-                let block = |index| Registers::of(&node, index).map_err(NoController::Registers);
-                Controller::gicv2(block(0)?, block(1)?)
-                    .map_err(|_| NoController::Broken(Error::BadController))?
-            };
+        let (mut controller, interface) = find(tree)?;
         controller.init();
         Ok(Self {
             controller: SpinLock::new(controller),
@@ -142,13 +153,22 @@ impl Interrupts {
         CpuTarget::from_bits(bits.map_or(0, |bits| bits.load(Ordering::Acquire)))
     }
 
+    /// This CPU's own half: a GIC's is the same for all.
+    #[inline]
+    fn interface(&self) -> CpuInterface<Registers> {
+        match self.interface {
+            CpuInterface::Bcm2836(_) => self.interface.of_cpu(self.target(cpu::this().id())),
+            gic => gic,
+        }
+    }
+
     /// Interrupts `cpu` for nothing but that it looks around.
     #[inline]
     pub(crate) fn kick(&self, cpu: CpuId) {
         if let Some(kick) = KICK {
             // What the other CPU is to see goes before.
             barrier::dsb_ishst();
-            self.interface.send_ipi(kick, self.target(cpu));
+            self.interface().send_ipi(kick, self.target(cpu));
         }
     }
 
@@ -156,14 +176,15 @@ impl Interrupts {
     pub(crate) fn kick_others(&self) {
         if let Some(kick) = KICK {
             barrier::dsb_ishst();
-            self.interface.send_ipi_to_others(kick);
+            self.interface().send_ipi_to_others(kick);
         }
     }
 
     /// Acknowledges, serves and ends the interrupt that waits for this CPU.
     #[inline]
     pub(crate) fn take(&self) -> Irq {
-        let Some(taken) = self.interface.acknowledge() else {
+        let interface = self.interface();
+        let Some(taken) = interface.acknowledge() else {
             return Irq::Spurious;
         };
         let line = taken.line();
@@ -178,7 +199,7 @@ impl Interrupts {
         } else {
             Irq::Spurious
         };
-        self.interface.end(taken);
+        interface.end(taken);
         if irq == Irq::Kick && panic::is_panicking() {
             power::stop_cpu();
         }
@@ -197,5 +218,5 @@ fn enable_system_registers() {
 
 /// The line of a device's interrupt.
 pub(crate) fn wire(interrupt: &Interrupt<'_>) -> Result<Wire, Error> {
-    gic_line(interrupt)
+    irq::line(interrupt)
 }

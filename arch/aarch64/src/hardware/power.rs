@@ -21,11 +21,14 @@ pub(crate) fn init(psci: Option<Psci>, command_line: &str) {
     if let Some(psci) = psci {
         PSCI.set(psci);
     }
-    let wanted = command_line
-        .split_ascii_whitespace()
-        .take_while(|&word| word != "--")
-        .any(|word| word == "semihosting");
+    let wanted = words(command_line).any(|word| word == "semihosting");
     SEMIHOSTING.store(wanted, Ordering::Relaxed);
+}
+
+/// The kernel's words of the command line.
+pub(crate) fn words(command_line: &str) -> impl Iterator<Item = &str> {
+    let words = command_line.split_ascii_whitespace();
+    words.take_while(|&word| word != "--")
 }
 
 /// Starts the CPU with affinity `mpidr` at physical address `entry`; whether the firmware did.

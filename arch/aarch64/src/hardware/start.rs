@@ -57,7 +57,7 @@ pub fn start(device_tree: u64, board: &'static Board) -> ! {
         None
     });
     power::init(psci, command_line);
-    let console = console::init(&tree);
+    let console = console::init(&tree, command_line);
     let ram = match ram::find(&tree, tree_at, tree.cpus().count()) {
         Ok(ram) => ram,
         Err(error) => cannot_boot(format_args!("{error}")),

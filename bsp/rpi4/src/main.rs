@@ -1,0 +1,13 @@
+//! Kernel image for the Raspberry Pi 4: what its device tree cannot say.
+#![no_std]
+#![no_main]
+
+use halyard_arch_aarch64::{Board, EarlyUart};
+
+/// The first PL011 (BCM2711 ARM Peripherals 11.5, low peripheral mode): on GPIO 14 and 15 with `dtoverlay=disable-bt`.
+static BOARD: Board = Board {
+    name: "rpi4",
+    early_uart: Some(EarlyUart::Pl011(0xfe20_1000)),
+};
+
+halyard_arch_aarch64::board!(BOARD);
