@@ -8,6 +8,7 @@ Examples:
   cargo xtask run -- -c 'ls / | wc'      run one command; its exit code is xtask's
   cargo xtask test                       host tests, then the tests on the target
   cargo xtask test --target pipe         only tests on the target with 'pipe' in their name
+  cargo xtask test --on linux pipe       the same tests, the same binaries, on Debian's Linux
   cargo xtask doctor                     what is here, what is missing, how it would be got
 
 A verb that needs something this machine lacks asks before it installs it as root; --yes, or
@@ -101,12 +102,16 @@ pub(crate) struct TestArgs {
     pub(crate) build: BuildArgs,
 
     /// Only tests on the host
-    #[arg(long, conflicts_with = "target")]
+    #[arg(long, conflicts_with_all = ["target", "on"])]
     pub(crate) host: bool,
 
     /// Only tests on the target
     #[arg(long)]
     pub(crate) target: bool,
+
+    /// Only tests on the target, under that kernel: the same binaries hold on both
+    #[arg(long, value_name = "KERNEL", conflicts_with = "target")]
+    pub(crate) on: Option<Kernel>,
 
     /// Number of CPUs of the target
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
@@ -114,6 +119,15 @@ pub(crate) struct TestArgs {
 
     /// Only tests with this in their names
     pub(crate) filter: Option<String>,
+}
+
+/// A kernel that the tests can be run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kernel {
+    /// This one
+    Halyard,
+    /// Debian's Linux for arm64, which is fetched
+    Linux,
 }
 
 /// How to debug.

@@ -96,7 +96,7 @@ pub(crate) fn boot(
     }
     Boot {
         kernel: products.image.clone(),
-        initrd: Some(products.initramfs.clone()),
+        initrd: Some(products.initramfs_for(init).to_owned()),
         args: line.init(init),
     }
 }
@@ -269,7 +269,9 @@ mod tests {
             elf: "e".into(),
             image: "i".into(),
             initramfs: "r".into(),
+            testing: "t".into(),
             programs: Vec::new(),
+            only_testing: vec!["fuzz".into()],
             suites: Vec::new(),
             skipped: Vec::new(),
         };
@@ -278,5 +280,11 @@ mod tests {
         assert_eq!(line(&[]), "semihosting trace");
         let command = ["-c".to_owned(), "ls /".to_owned()];
         assert_eq!(line(&command), r#"quiet semihosting trace -- -c "ls /""#);
+        let initrd = |command: &str| {
+            let init = ["-c".to_owned(), command.to_owned()];
+            boot(&products, board, &words, &init).initrd
+        };
+        assert_eq!(initrd("ls /bin").as_deref(), Some("r".as_ref()));
+        assert_eq!(initrd("ls; /bin/fuzz 100").as_deref(), Some("t".as_ref()));
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn verb(
             );
         }
     }
-    for path in [&products.image, &products.initramfs] {
+    for path in [&products.image, &products.initramfs, &products.testing] {
         let size = std::fs::metadata(path)
             .map(|data| data.len())
             .unwrap_or_default();

@@ -1,7 +1,7 @@
 //! On-target tests: each rule that a program relies on, held against the kernel that runs them.
 //!
 //! `tests [FILTER...]` runs the tests with one of the words in their name and prints TAP; `tests list` names them. They
-//! hold on Linux arm64 as well, which is the judge of what they expect: boot it with these binaries in an initramfs.
+//! hold on Linux arm64 as well, which is the judge of what they expect: `cargo xtask test --on linux`.
 //! Each test runs in a process of its own with a deadline, so that a hang or a crash fails one test.
 
 #![no_std]

@@ -22,6 +22,9 @@ pub(crate) struct Manifest {
     /// Packages whose binaries go there too, and print TAP when run: the test suites.
     #[serde(default)]
     suites: Vec<String>,
+    /// Further binaries that only tests run.
+    #[serde(default)]
+    testing: Vec<String>,
     /// The directory of the C programs, relative to the manifest.
     pub(crate) c: Option<PathBuf>,
     #[serde(default)]
@@ -78,6 +81,25 @@ impl Manifest {
     /// The packages whose binaries are test suites.
     pub(crate) fn suite_packages(&self) -> Vec<&str> {
         self.suites.iter().map(String::as_str).collect()
+    }
+}
+
+/// Names and paths of programs.
+type Programs = Vec<(String, PathBuf)>;
+
+impl Manifest {
+    /// The programs of an ordinary boot, and the names of all others: suites, C programs, and those that `testing` names.
+    pub(crate) fn split(
+        &self,
+        rust: &[(String, PathBuf)],
+        suites: &[String],
+        c: &[(String, PathBuf)],
+    ) -> (Programs, Vec<String>) {
+        let testing = |name: &String| suites.contains(name) || self.testing.contains(name);
+        let (tests, ordinary): (Programs, Programs) =
+            rust.iter().cloned().partition(|(name, _)| testing(name));
+        let names = tests.iter().chain(c).map(|(name, _)| name.clone());
+        (ordinary, names.collect())
     }
 }
 
@@ -256,6 +278,19 @@ mod tests {
         let mut entries = Entries::default();
         list(&workspace, &manifest, &mut entries).expect("entries");
         assert_eq!(entries.0.get("/tmp").map(|entry| entry.mode), Some(0o1777));
+    }
+
+    #[test]
+    fn split_keeps_suites_fuzzers_and_c_programs_out_of_ordinary_boots() {
+        let manifest = Manifest {
+            testing: vec!["fuzz".into()],
+            ..Manifest::default()
+        };
+        let program = |name: &str| (name.to_owned(), PathBuf::from(name));
+        let rust = [program("fuzz"), program("sh"), program("tests")];
+        let (ordinary, others) = manifest.split(&rust, &["tests".to_owned()], &[program("hello")]);
+        assert_eq!(ordinary, [program("sh")]);
+        assert_eq!(others, ["fuzz", "tests", "hello"]);
     }
 
     #[test]

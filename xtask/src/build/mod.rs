@@ -26,14 +26,32 @@ pub(crate) struct Products {
     pub(crate) elf: PathBuf,
     /// The kernel as a flat arm64 Image.
     pub(crate) image: PathBuf,
-    /// The initramfs.
+    /// The initramfs that is booted ordinarily: without what only tests run.
     pub(crate) initramfs: PathBuf,
-    /// Names of the programs in the initramfs.
+    /// The initramfs with everything.
+    pub(crate) testing: PathBuf,
+    /// Names of the programs.
     pub(crate) programs: Vec<String>,
+    /// Those of them that only the initramfs for tests has.
+    pub(crate) only_testing: Vec<String>,
     /// Those of them that print TAP.
     pub(crate) suites: Vec<String>,
     /// What was left out, and why.
     pub(crate) skipped: Vec<String>,
+}
+
+impl Products {
+    /// The initramfs for a machine that is told to run this: the one for tests where a word of it is a program that only
+    /// that one has.
+    pub(crate) fn initramfs_for(&self, init: &[String]) -> &Path {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let mut words = init.iter().flat_map(|text| text.split(|c| !plain(c)));
+        if words.any(|word| self.only_testing.iter().any(|name| name == word)) {
+            &self.testing
+        } else {
+            &self.initramfs
+        }
+    }
 }
 
 /// `cargo xtask build`.
@@ -44,7 +62,12 @@ pub(crate) fn verb(
     args: &BuildArgs,
 ) -> Result<std::process::ExitCode> {
     let products = build(workspace, ui, consent, args, &[])?;
-    for path in [&products.elf, &products.image, &products.initramfs] {
+    for path in [
+        &products.elf,
+        &products.image,
+        &products.initramfs,
+        &products.testing,
+    ] {
         let size = std::fs::metadata(path)
             .map(|data| data.len())
             .unwrap_or_default();
@@ -107,27 +130,29 @@ fn make(
     let c = c_programs::build(workspace, ui, &step, &manifest, &out)?;
     step.done();
 
-    let archive = initramfs::pack(
-        workspace,
-        &manifest,
-        &built.programs(&manifest.rust_packages()),
-        &c.built,
-    )?;
-    let initramfs = out.join("initramfs.cpio");
-    write(&initramfs, &archive.bytes)?;
-    for skipped in &c.skipped {
-        ui.warn(skipped);
-    }
-    let suites = built
+    let rust = built.programs(&manifest.rust_packages());
+    let suites: Vec<String> = built
         .programs(&manifest.suite_packages())
         .into_iter()
         .map(|(name, _)| name)
         .collect();
+    let (ordinary, only_testing) = manifest.split(&rust, &suites, &c.built);
+    let archive = initramfs::pack(workspace, &manifest, &ordinary, &[])?;
+    let initramfs = out.join("initramfs.cpio");
+    write(&initramfs, &archive.bytes)?;
+    let archive = initramfs::pack(workspace, &manifest, &rust, &c.built)?;
+    let testing = out.join("initramfs-testing.cpio");
+    write(&testing, &archive.bytes)?;
+    for skipped in &c.skipped {
+        ui.warn(skipped);
+    }
     Ok(Products {
         elf: elf.to_owned(),
         image,
         initramfs,
+        testing,
         programs: archive.programs,
+        only_testing,
         suites,
         skipped: c.skipped,
     })

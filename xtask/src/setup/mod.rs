@@ -1,9 +1,11 @@
 //! Gets what building, running and testing need, with consent.
 //!
 //! [`needs`] knows what is needed and looks whether it is there, changing nothing; [`apt`] gets Debian packages;
-//! [`root`] becomes root for it; [`sources`] reads where apt gets them from. A verb calls [`ensure`] with the needs it has.
+//! [`root`] becomes root for it; [`sources`] reads where apt gets them from; [`debian`] fetches another kernel to compare
+//! with, for which nobody is asked as it changes nothing. A verb calls [`ensure`] with the needs it has.
 
 mod apt;
+mod debian;
 mod needs;
 mod root;
 mod sources;
@@ -18,6 +20,7 @@ use crate::toolchain::{self, Toolchain};
 use crate::ui::Ui;
 use crate::workspace::Workspace;
 
+pub(crate) use debian::kernel as debian_kernel;
 pub(crate) use needs::{C_COMPILER, DEBUGGER, Need, State};
 
 /// Whether what is missing may be installed without asking.
@@ -73,6 +76,9 @@ pub(crate) fn verb(workspace: &Workspace, ui: &Ui, consent: Consent) -> Result<E
             "{need} is still missing: {why}\n  it comes by: {}",
             mend(*need)
         );
+    }
+    if let Err(error) = debian_kernel(workspace, ui) {
+        ui.warn(&format!("tests on Linux will be skipped: {error:#}"));
     }
     println!("Everything is there. Next: cargo xtask run");
     Ok(ExitCode::SUCCESS)

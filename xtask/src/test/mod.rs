@@ -3,6 +3,7 @@
 mod checks;
 mod commands;
 mod host;
+mod linux;
 mod report;
 mod session;
 mod target;
@@ -12,8 +13,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use halyard_hil::verdict::{Case, Verdict};
 
-use crate::cli::TestArgs;
-use crate::setup::Consent;
+use crate::cli::{Kernel, TestArgs};
+use crate::setup::{self, Consent};
 use crate::ui::Ui;
 use crate::workspace::Workspace;
 
@@ -29,7 +30,11 @@ pub(crate) fn verb(
 ) -> Result<ExitCode> {
     let mut report = Report::default();
     let filter = args.filter.as_deref();
-    if !args.target {
+    let all = !args.host && !args.target && args.on.is_none();
+    // Before the host's tests: some of them read the device trees that come with Debian's kernel.
+    let kernel =
+        (all || args.on == Some(Kernel::Linux)).then(|| setup::debian_kernel(workspace, ui));
+    if all || args.host {
         part(ui, &mut report, "host tests", |report| {
             host::unit(workspace, ui, report, filter)
         });
@@ -37,10 +42,21 @@ pub(crate) fn verb(
             host::loom(workspace, ui, report, filter)
         });
     }
-    if !args.host {
+    if all || args.target || args.on == Some(Kernel::Halyard) {
         part(ui, &mut report, "target tests", |report| {
             target::run(workspace, ui, consent, report, args)
         });
+    }
+    match kernel {
+        // A machine without a way to Debian can do everything else.
+        Some(Err(why)) if all => {
+            report.heading(linux::HEADING);
+            report.case(&Case::new("linux", Verdict::Skip(format!("{why:#}"))));
+        }
+        Some(kernel) => part(ui, &mut report, linux::HEADING, |report| {
+            linux::run(workspace, ui, consent, report, args, &kernel?)
+        }),
+        None => {}
     }
     Ok(report.close())
 }

@@ -1,5 +1,6 @@
 //! Tests on the target: every suite program in a freshly booted QEMU, each of its tests by name.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -25,15 +26,26 @@ pub(crate) struct Bench<'a> {
     pub(crate) name: &'a str,
     /// The machine.
     pub(crate) board: &'a QemuBoard,
-    /// What is booted.
+    /// The kernel that is booted.
+    pub(crate) kernel: &'a Path,
+    /// What it is booted with.
     pub(crate) products: &'a Products,
     /// How to differ from the board's entry.
     pub(crate) options: Options,
 }
 
 impl Bench<'_> {
-    /// A boot with those words for the kernel and those for init.
+    /// A boot with everything, with those words for the kernel and those for init.
     pub(crate) fn boot(&self, kernel: &[&str], init: &[&str]) -> Boot {
+        self.boot_with(&self.products.testing, kernel, init)
+    }
+
+    /// A boot as `cargo xtask run` does it: without what only tests run.
+    pub(crate) fn ordinary_boot(&self, kernel: &[&str], init: &[&str]) -> Boot {
+        self.boot_with(&self.products.initramfs, kernel, init)
+    }
+
+    fn boot_with(&self, initramfs: &Path, kernel: &[&str], init: &[&str]) -> Boot {
         let mut args = BootArgs::new();
         if self.board.exit == ExitMethod::Semihosting {
             args = args.kernel("semihosting");
@@ -44,10 +56,9 @@ impl Bench<'_> {
         for word in kernel {
             args = args.kernel(word);
         }
-        let initrd = Some(self.products.initramfs.clone());
         Boot {
-            kernel: self.products.image.clone(),
-            initrd,
+            kernel: self.kernel.to_owned(),
+            initrd: Some(initramfs.to_owned()),
             args: args.init(init),
         }
     }
@@ -75,26 +86,34 @@ pub(crate) fn run(
     let bench = Bench {
         name: &args.build.board,
         board,
+        kernel: &products.image,
         products: &products,
         options,
     };
     checks::run(ui, &bench, report, args.filter.as_deref());
     for name in &products.suites {
-        one_suite(ui, &bench, report, name, args.filter.as_deref());
+        one_suite(ui, &bench, report, name, &["quiet"], args.filter.as_deref());
     }
     Ok(())
 }
 
-/// Boots one suite. With a filter, the suite is given it and runs only tests with it in their names; if the suite's own
+/// Boots one suite, with those words for the kernel. With a filter, the suite is given it and runs only tests with it in their names; if the suite's own
 /// name has it, it runs whole.
-fn one_suite(ui: &Ui, bench: &Bench<'_>, report: &mut Report, name: &str, filter: Option<&str>) {
+pub(crate) fn one_suite(
+    ui: &Ui,
+    bench: &Bench<'_>,
+    report: &mut Report,
+    name: &str,
+    words: &[&str],
+    filter: Option<&str>,
+) {
     let filter = filter.filter(|filter| !name.contains(filter));
     let command = match filter {
         Some(filter) => format!("/bin/{name} {filter}"),
         None => format!("/bin/{name}"),
     };
     let step = ui.step(format!("{name} on {}", bench.name));
-    let boot = bench.boot(&["quiet"], &["-c", &command]);
+    let boot = bench.boot(words, &["-c", &command]);
     let mut rig = bench.rig(bench.options.clone());
     let limits = Limits {
         silence: Duration::from_secs(60),

@@ -1,7 +1,8 @@
 //! The first process: gives the console to a shell, takes in orphans, and ends with the shell's exit code.
 //!
 //! `init` starts an interactive shell; `init -c CMD` runs `/bin/sh -c CMD`. When process 1 ends, the kernel turns the
-//! machine off and hands the exit code on (docs/boot-arguments.md).
+//! machine off and hands the exit code on (docs/boot-arguments.md). On Linux it mounts what Linux leaves to it, and in the
+//! end turns the machine off itself: there the tests are run that Linux is the judge of.
 
 #![no_std]
 #![no_main]
@@ -24,20 +25,36 @@ fn main() -> Result<i32> {
     mount_missing();
     open_console();
     let shell = process::spawn(run_shell)?;
-    reap_until(shell)
+    let code = reap_until(shell)?;
+    if fs::access(OWN, 0).is_err() {
+        // Linux takes the end of process 1 for a disaster.
+        let _ = system::power_off();
+    }
+    Ok(code)
 }
 
-/// Linux leaves `/proc` and `/dev` to init; Halyard has them already.
+/// What only Halyard has.
+const OWN: &str = "/proc/halyard/objects";
+
+/// Linux leaves its file systems to init; Halyard has them already.
 fn mount_missing() {
-    for (probe, kind, at) in [
-        ("/proc/self", "proc", "/proc"),
-        ("/dev/null", "devtmpfs", "/dev"),
-    ] {
-        if fs::access(probe, 0).is_err() {
-            let _ = fs::create_dir(at, 0o755);
-            let _ = system::mount(kind, at);
-        }
+    if fs::access("/proc/self", 0).is_err() {
+        mount("proc", "/proc");
     }
+    if fs::access("/dev/null", 0).is_err() {
+        mount("devtmpfs", "/dev");
+    }
+    if fs::access(OWN, 0).is_err() {
+        mount("tmpfs", "/tmp");
+        mount("tmpfs", "/dev/shm");
+        mount("mqueue", "/dev/mqueue");
+    }
+}
+
+/// Mounts a file system, at a directory that is made if it is not there.
+fn mount(kind: &str, at: &str) {
+    let _ = fs::create_dir(at, 0o755);
+    let _ = system::mount(kind, at);
 }
 
 /// Opens the console as standard input, output and error where the kernel has not.
