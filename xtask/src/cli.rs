@@ -50,6 +50,9 @@ pub(crate) enum Verb {
     Doctor,
     /// Install what building, running and testing need
     Setup,
+    /// Build the QEMU that plays the Pine64; takes some minutes, once
+    #[command(name = "qemu-pine64")]
+    QemuPine64,
 }
 
 /// What to build.

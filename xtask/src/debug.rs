@@ -39,7 +39,7 @@ pub(crate) fn verb(
         cpus: args.smp,
         serial,
         debugger: true,
-        ..machine::options(workspace, board)?
+        ..machine::options(workspace, ui, consent, board)?
     };
     let mut machine = qemu::command(
         board,

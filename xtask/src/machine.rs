@@ -1,37 +1,73 @@
-//! What a board's machine needs besides QEMU: a device tree, where the machine makes none.
+//! What a board's machine needs besides what is booted: a QEMU that plays it, and a device tree where the machine makes none.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use halyard_hil::board::QemuBoard;
-use halyard_hil::qemu::Options;
+use halyard_hil::qemu::{self, Options};
+use semver::Version;
 
+use crate::process;
+use crate::qemu_pine64;
+use crate::setup::{self, Consent};
+use crate::ui::Ui;
 use crate::workspace::Workspace;
 
 /// Where device trees are, if not in the cache.
 const DIRECTORY: &str = "HALYARD_DTB_DIR";
 
-/// What a machine of `board` is given besides what is booted. Error: something of it is not here; the message says how to get it.
-pub(crate) fn options(workspace: &Workspace, board: &QemuBoard) -> Result<Options> {
+/// What a machine of `board` is given; fetched or built if it is not there. Error: it cannot be had.
+pub(crate) fn options(
+    workspace: &Workspace,
+    ui: &Ui,
+    consent: Consent,
+    board: &QemuBoard,
+) -> Result<Options> {
+    let program = if board.own {
+        Some(qemu_pine64::build(workspace, ui, consent)?)
+    } else {
+        check_version(board)?;
+        None
+    };
     let dtb = board.dtb.as_deref();
+    let dtb = dtb
+        .map(|name| device_tree(workspace, ui, name))
+        .transpose()?;
     Ok(Options {
-        dtb: dtb.map(|name| device_tree(workspace, name)).transpose()?,
+        program,
+        dtb,
         ..Options::default()
     })
 }
 
-/// The device tree of that name.
-fn device_tree(workspace: &Workspace, name: &str) -> Result<PathBuf> {
-    let cache = || workspace.root.join(".cache/dtb");
-    let directory = env::var_os(DIRECTORY).map_or_else(cache, PathBuf::from);
-    let file = directory.join(name);
-    if !file.is_file() {
+/// Errors if the QEMU on the path is too old for the board.
+fn check_version(board: &QemuBoard) -> Result<()> {
+    let text = process::ask(Path::new(qemu::PROGRAM), &["--version"]).unwrap_or_default();
+    let Some(Ok(version)) = qemu::version_in(&text).map(Version::parse) else {
+        return Ok(());
+    };
+    if Version::parse(&board.version).is_ok_and(|oldest| version < oldest) {
         bail!(
-            "the device tree {name} is not in {}\n  it is in Debian's linux-image-*-arm64 package, below usr/lib/linux-image-*/; \
-             {DIRECTORY} may name the directory it was unpacked to",
-            workspace.relative(&directory).display()
+            "QEMU {} or later plays this board; {version} is here",
+            board.version
         );
+    }
+    Ok(())
+}
+
+/// The device tree of that name.
+fn device_tree(workspace: &Workspace, ui: &Ui, name: &str) -> Result<PathBuf> {
+    if let Some(directory) = env::var_os(DIRECTORY) {
+        let file = Path::new(&directory).join(name);
+        if !file.is_file() {
+            bail!("{DIRECTORY} names a directory without {name}");
+        }
+        return Ok(file);
+    }
+    let file = workspace.root.join(".cache/dtb").join(name);
+    if !file.is_file() {
+        setup::debian_kernel(workspace, ui)?;
     }
     Ok(file)
 }

@@ -12,6 +12,7 @@ mod debug;
 mod doctor;
 mod machine;
 mod process;
+mod qemu_pine64;
 mod run;
 mod setup;
 mod size;
@@ -55,5 +56,6 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<ExitCode> {
         Verb::Tidy => tidy::verb(&workspace, ui, consent),
         Verb::Doctor => doctor::verb(&workspace, ui),
         Verb::Setup => setup::verb(&workspace, ui, consent),
+        Verb::QemuPine64 => qemu_pine64::verb(&workspace, ui, consent),
     }
 }

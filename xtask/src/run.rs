@@ -48,7 +48,7 @@ pub(crate) fn verb(
         } else {
             Serial::Stdio
         },
-        ..machine::options(workspace, board)?
+        ..machine::options(workspace, ui, consent, board)?
     };
     let command = qemu::command(board, &boot, &options);
     ui.command(&command);

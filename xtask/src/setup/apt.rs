@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use semver::Version;
 
-use super::needs::{Need, oldest_qemu};
+use super::needs::{Need, OLDEST_MESON, oldest_qemu};
 use super::root::Root;
 use super::{Consent, sources};
 use crate::process;
@@ -133,7 +133,8 @@ fn installations(workspace: &Workspace, needs: &[Need]) -> Result<Vec<Vec<String
         };
         let packages = packages.iter().map(|&package| package.to_owned());
         let backports = codename().map(|name| format!("{name}-backports"));
-        match backports.filter(|suite| need == Need::Qemu && has(suite, "qemu-system-arm")) {
+        let newer = newer_in_backports(need);
+        match backports.filter(|suite| newer.is_some_and(|(package, _)| has(suite, package))) {
             Some(suite) => all.push(
                 ["-t".to_owned(), suite]
                     .into_iter()
@@ -142,7 +143,7 @@ fn installations(workspace: &Workspace, needs: &[Need]) -> Result<Vec<Vec<String
             ),
             None => rest.extend(packages),
         }
-        if need == Need::Qemu && all.is_empty() {
+        if need == Need::Qemu && !all.iter().flatten().any(|word| word == "qemu-system-arm") {
             let version = candidate("qemu-system-arm")
                 .map_or(Version::new(0, 0, 0), |version| upstream(&version));
             let oldest = oldest_qemu(workspace);
@@ -157,14 +158,28 @@ fn installations(workspace: &Workspace, needs: &[Need]) -> Result<Vec<Vec<String
     Ok(all)
 }
 
-/// The source of backports to add, when QEMU is wanted and apt offers only an old one.
+/// What is taken from backports where they have it, by one of its packages, and the version that will do.
+fn newer_in_backports(need: Need) -> Option<(&'static str, Version)> {
+    match need {
+        Need::Qemu => Some(("qemu-system-arm", GOOD_QEMU)),
+        Need::QemuTools => Some(("meson", OLDEST_MESON)),
+        _ => None,
+    }
+}
+
+/// The source of backports to add, when something is wanted of which apt offers only an old version.
 fn backports_to_add(needs: &[Need]) -> Option<String> {
     let codename = codename()?;
     let known = sources::read(Path::new("/etc/apt"));
-    let wanted = needs.contains(&Need::Qemu)
-        && codename == "bookworm"
+    let old = |(package, good): (&str, Version)| {
+        candidate(package).is_none_or(|version| upstream(&version) < good)
+    };
+    let wanted = codename == "bookworm"
         && !sources::offers(&known, &format!("{codename}-backports"))
-        && candidate("qemu-system-arm").is_none_or(|version| upstream(&version) < GOOD_QEMU);
+        && needs
+            .iter()
+            .filter_map(|&need| newer_in_backports(need))
+            .any(old);
     if !wanted {
         return None;
     }

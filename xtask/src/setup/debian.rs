@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{apt, sources};
+use super::private_apt::{Kind, PrivateApt, make};
 use crate::process;
 use crate::ui::{Step, Ui};
 use crate::workspace::Workspace;
@@ -41,7 +41,8 @@ pub(crate) fn kernel(workspace: &Workspace, ui: &Ui) -> Result<PathBuf> {
     }
     let step = ui.step("fetching Debian's arm64 kernel");
     let work = cache.join("apt");
-    let fetched = Apt::new(&work).and_then(|apt| apt.fetch(ui, &step));
+    let apt = PrivateApt::new(&work, Kind::Binary("arm64"));
+    let fetched = apt.and_then(|apt| fetch(&apt, ui, &step));
     let unpacked = fetched.and_then(|package| unpack(ui, &step, &package, &work, &cache));
     // The lists and the package are large, and of no more use.
     let _ = fs::remove_dir_all(&work);
@@ -55,110 +56,44 @@ fn name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-/// An apt that knows arm64 only and writes below one directory only.
-struct Apt {
-    directory: PathBuf,
-    suite: String,
+/// Downloads the newest kernel of the backports, or of the release where there are none; gives the package's file.
+fn fetch(apt: &PrivateApt, ui: &Ui, step: &Step) -> Result<PathBuf> {
+    // A release too young for backports has no such suite: apt says so, and what it got of the rest will do.
+    let updated = process::run(ui, step, apt.command("apt-get", &["update", "--quiet"]));
+    let package = match (newest(apt, ui, Some(apt.backports()))?, updated) {
+        (Some(package), _) => package,
+        (None, updated) => match newest(apt, ui, None)? {
+            Some(package) => package,
+            None => {
+                updated.context("the package lists could not be fetched")?;
+                bail!("the mirror has no {META_PACKAGE}");
+            }
+        },
+    };
+    step.progress(&package);
+    let mut download = apt.command("apt-get", &["download", "--quiet", &package]);
+    download.current_dir(apt.directory());
+    process::run(ui, step, download)
+        .with_context(|| format!("the package {package} could not be fetched"))?;
+    let files = fs::read_dir(apt.directory())?.flatten();
+    let mut packages = files
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "deb"));
+    packages.next().context("apt left no package")
 }
 
-impl Apt {
-    /// Prepares the directory. Error: this machine's sources have no Debian release.
-    fn new(directory: &Path) -> Result<Self> {
-        let known = sources::read(Path::new("/etc/apt"));
-        let codename = apt::codename().context("this machine's release has no name")?;
-        let newer = sources::backports(&known, &codename)
-            .context("no source of this machine's apt has its own release")?;
-        let release = sources::Source {
-            suites: vec![codename],
-            ..newer.clone()
-        };
-        for part in ["state/lists/partial", "cache/archives/partial", "none"] {
-            make(&directory.join(part))?;
-        }
-        write(&directory.join("status"), "")?;
-        let stanzas = [&release, &newer].map(sources::to_deb822);
-        write(&directory.join("debian.sources"), &stanzas.join("\n"))?;
-        write(&directory.join("apt.conf"), &configuration(directory))?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            suite: newer.suites.concat(),
-        })
-    }
-
-    /// Downloads the newest kernel of the backports, or of the release where there are none; gives the package's file.
-    fn fetch(&self, ui: &Ui, step: &Step) -> Result<PathBuf> {
-        // A release too young for backports has no such suite: apt says so, and what it got of the rest will do.
-        let updated = process::run(ui, step, self.command("apt-get", &["update", "--quiet"]));
-        let package = match (self.newest(ui, Some(&self.suite))?, updated) {
-            (Some(package), _) => package,
-            (None, updated) => match self.newest(ui, None)? {
-                Some(package) => package,
-                None => {
-                    updated.context("the package lists could not be fetched")?;
-                    bail!("the mirror has no {META_PACKAGE}");
-                }
-            },
-        };
-        step.progress(&package);
-        let mut download = self.command("apt-get", &["download", "--quiet", &package]);
-        download.current_dir(&self.directory);
-        process::run(ui, step, download)
-            .with_context(|| format!("the package {package} could not be fetched"))?;
-        let files = fs::read_dir(&self.directory)?.flatten();
-        let mut packages = files
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|end| end == "deb"));
-        packages.next().context("apt left no package")
-    }
-
-    /// The kernel's package that the meta package of a suite depends on.
-    fn newest(&self, ui: &Ui, suite: Option<&str>) -> Result<Option<String>> {
-        let mut words = vec!["depends", META_PACKAGE];
-        words.extend(suite.iter().flat_map(|suite| ["-t", *suite]));
-        let output = process::watch(ui, self.command("apt-cache", &words), |_| {})?;
-        Ok(output.lines.iter().find_map(|line| dependency(line)))
-    }
-
-    fn command(&self, program: &str, words: &[&str]) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env("APT_CONFIG", self.directory.join("apt.conf"))
-            .env("LC_ALL", "C")
-            // Descriptions for software centres come unasked where one is installed.
-            .args([
-                "-o",
-                "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
-            ])
-            .args(words);
-        command
-    }
+/// The kernel's package that the meta package of a suite depends on.
+fn newest(apt: &PrivateApt, ui: &Ui, suite: Option<&str>) -> Result<Option<String>> {
+    let mut words = vec!["depends", META_PACKAGE];
+    words.extend(suite.iter().flat_map(|suite| ["-t", *suite]));
+    let output = process::watch(ui, apt.command("apt-cache", &words), |_| {})?;
+    Ok(output.lines.iter().find_map(|line| dependency(line)))
 }
 
 /// The name in `  Depends: linux-image-6.1.0-50-arm64`.
 fn dependency(line: &str) -> Option<String> {
     let name = line.trim().strip_prefix("Depends: ")?;
     name.starts_with("linux-image-").then(|| name.to_owned())
-}
-
-/// apt's configuration, apt.conf(5). The machine's own is read too, for the sake of a proxy.
-fn configuration(directory: &Path) -> String {
-    let at = |part: &str| directory.join(part).display().to_string();
-    [
-        ("Dir::State", at("state")),
-        ("Dir::State::status", at("status")),
-        ("Dir::Cache", at("cache")),
-        ("Dir::Etc::SourceList", at("debian.sources")),
-        ("Dir::Etc::SourceParts", at("none")),
-        ("Dir::Etc::PreferencesParts", at("none")),
-        ("APT::Architecture", "arm64".into()),
-        ("APT::Architectures", "arm64".into()),
-        // root would hand the download to a user who may not write here.
-        ("APT::Sandbox::User", String::new()),
-        ("Acquire::Languages", "none".into()),
-        ("Acquire::Retries", "3".into()),
-    ]
-    .map(|(key, value)| format!("{key} \"{value}\";\n"))
-    .concat()
 }
 
 /// Takes the kernel and the trees out of the package. Each is put in place by a rename, so that none is ever half there.
@@ -198,15 +133,6 @@ fn place(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).with_context(|| format!("cannot put {} in place", to.display()))
 }
 
-fn make(directory: &Path) -> Result<()> {
-    fs::create_dir_all(directory)
-        .with_context(|| format!("cannot make the directory {}", directory.display()))
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,13 +143,5 @@ mod tests {
         assert_eq!(dependency("  Depends: linux-image-6.1.0-50-arm64"), name);
         assert_eq!(dependency("  Depends: kmod"), None);
         assert_eq!(dependency("linux-image-arm64"), None);
-    }
-
-    #[test]
-    fn configuration_keeps_to_its_directory() {
-        let text = configuration(Path::new("/x/apt"));
-        let places = text.lines().filter(|line| line.starts_with("Dir::"));
-        assert!(places.into_iter().all(|line| line.contains("\"/x/apt/")));
-        assert!(text.contains("APT::Architecture \"arm64\";"));
     }
 }

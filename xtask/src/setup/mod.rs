@@ -7,6 +7,7 @@
 mod apt;
 mod debian;
 mod needs;
+mod private_apt;
 mod root;
 mod sources;
 
@@ -21,7 +22,8 @@ use crate::ui::Ui;
 use crate::workspace::Workspace;
 
 pub(crate) use debian::kernel as debian_kernel;
-pub(crate) use needs::{C_COMPILER, DEBUGGER, Need, State};
+pub(crate) use needs::{C_COMPILER, DEBUGGER, Need, PYTHON, State};
+pub(crate) use private_apt::{Kind, PrivateApt};
 
 /// Whether what is missing may be installed without asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -31,16 +31,19 @@ pub(crate) enum Need {
     Clippy,
     /// A debugger that knows Arm.
     Debugger,
+    /// What QEMU is built with.
+    QemuTools,
 }
 
 /// Every need, in the order a person should read them.
-pub(crate) const ALL: [Need; 6] = [
+pub(crate) const ALL: [Need; 7] = [
     Need::Core,
     Need::Linker,
     Need::Qemu,
     Need::CCompiler,
     Need::Clippy,
     Need::Debugger,
+    Need::QemuTools,
 ];
 
 /// Whether something is there.
@@ -60,7 +63,10 @@ impl Need {
 
     /// Whether there is something left to do without it.
     pub(crate) fn optional(self) -> bool {
-        matches!(self, Self::CCompiler | Self::Clippy | Self::Debugger)
+        matches!(
+            self,
+            Self::CCompiler | Self::Clippy | Self::Debugger | Self::QemuTools
+        )
     }
 
     /// What it is for.
@@ -71,6 +77,7 @@ impl Need {
             Self::CCompiler => "builds the C test programs; without it they are skipped",
             Self::Clippy => "lints the kernel in `tidy`",
             Self::Debugger => "`cargo xtask debug`",
+            Self::QemuTools => "builds the QEMU that plays the Pine64",
         }
     }
 
@@ -83,6 +90,7 @@ impl Need {
             Self::CCompiler => &[&["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"]],
             Self::Clippy => &[&["rust-web-clippy"], &["rust-clippy"]],
             Self::Debugger => &[&["gdb-multiarch"]],
+            Self::QemuTools => &[QEMU_TOOLS],
         }
     }
 
@@ -110,6 +118,7 @@ impl Need {
                 Some(path) => State::Present(path.display().to_string()),
                 None => State::Missing(format!("there is no {DEBUGGER} on the path")),
             },
+            Self::QemuTools => look_for_qemu_tools(),
         }
     }
 }
@@ -123,6 +132,7 @@ impl fmt::Display for Need {
             Self::CCompiler => "C compiler",
             Self::Clippy => "clippy",
             Self::Debugger => "debugger",
+            Self::QemuTools => "QEMU's build tools",
         })
     }
 }
@@ -140,14 +150,14 @@ fn look_for_linker() -> State {
     }
 }
 
-/// The QEMU that every board of the list can be played with.
+/// The QEMU that the most modest board of the list can be played with.
 pub(crate) fn oldest_qemu(workspace: &Workspace) -> Version {
     let boards = workspace
         .boards
         .iter()
         .filter_map(|(_, board)| board.qemu.as_ref());
     let versions = boards.filter_map(|qemu| Version::parse(&qemu.version).ok());
-    versions.max().unwrap_or(Version::new(7, 2, 0))
+    versions.min().unwrap_or(Version::new(7, 2, 0))
 }
 
 fn look_for_qemu(oldest: &Version) -> State {
@@ -162,6 +172,55 @@ fn look_for_qemu(oldest: &Version) -> State {
         None => State::Missing(format!("{} does not say its version", qemu::PROGRAM)),
     }
 }
+
+/// What Debian calls them.
+const QEMU_TOOLS: &[&str] = &[
+    "gcc",
+    "libc6-dev",
+    "libfdt-dev",
+    "libglib2.0-dev",
+    "meson",
+    "ninja-build",
+    "patch",
+    "pkg-config",
+    "python3-pycotap",
+    "python3-venv",
+    "xz-utils",
+    "zlib1g-dev",
+];
+
+/// The oldest meson that QEMU 10 is built with.
+pub(crate) const OLDEST_MESON: Version = Version::new(1, 5, 0);
+
+fn look_for_qemu_tools() -> State {
+    for program in ["gcc", "meson", "ninja", "patch", "pkg-config", "xz"] {
+        if process::on_path(program).is_none() {
+            return State::Missing(format!("there is no {program} on the path"));
+        }
+    }
+    let meson = process::ask(Path::new("meson"), &["--version"]).unwrap_or_default();
+    if Version::parse(meson.trim()).is_ok_and(|version| version < OLDEST_MESON) {
+        return State::Missing(format!(
+            "meson {} is here, {OLDEST_MESON} or later is needed",
+            meson.trim()
+        ));
+    }
+    let libraries = ["--exists", "glib-2.0", "zlib"];
+    if process::ask(Path::new("pkg-config"), &libraries).is_none() {
+        return State::Missing("the headers of glib or zlib are not here".into());
+    }
+    if !Path::new("/usr/include/libfdt.h").is_file() {
+        return State::Missing("the headers of libfdt are not here".into());
+    }
+    let modules = ["-c", "import ensurepip, pycotap, venv"];
+    match process::ask(Path::new(PYTHON), &modules) {
+        Some(_) => State::Present(format!("meson {}", meson.trim())),
+        None => State::Missing(format!("{PYTHON} lacks venv or pycotap")),
+    }
+}
+
+/// The Python that Debian's modules are for; another may come first on the path.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 fn look_for_c_compiler() -> State {
     let Some(path) = process::on_path(C_COMPILER) else {

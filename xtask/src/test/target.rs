@@ -81,7 +81,7 @@ pub(crate) fn run(
     let products = build::build(workspace, ui, consent, &args.build, &[Need::Qemu])?;
     let options = Options {
         cpus: args.smp,
-        ..machine::options(workspace, board)?
+        ..machine::options(workspace, ui, consent, board)?
     };
     let bench = Bench {
         name: &args.build.board,
