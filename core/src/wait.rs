@@ -10,9 +10,12 @@
 //! Exclusive waiters ([`wait_until`]) are woken one at a time, first come first served, and keep their place while somebody
 //! else was quicker. Shared waiters ([`wait_any`], for poll) are woken by every wake. An exclusive waiter that ends
 //! without success (signal, deadline, kill) wakes the next, so no wake is lost with it. A waiter that succeeds and
-//! leaves the object ready for the next wakes the next: that is the object's duty.
+//! leaves the object ready for the next wakes the next: that is the object's duty ([`WaitQueue::pass_on`]).
+//!
+//! Watchers ([`Watcher`], for epoll) do not wait: they stay in the queue and are told of every wake until they leave.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::{Future, poll_fn};
@@ -72,6 +75,17 @@ pub struct WaitQueue {
     waiters: SpinLock<Waiters>,
 }
 
+/// Somebody who is told of each change of an object and does not wait for it.
+pub trait Watcher: Send + Sync {
+    /// The object has changed, or may have. Called without the queue's lock, but perhaps with the object's: takes locks
+    /// from level 6 up alone. Tells whether somebody will act on it, so that an exclusive wake need go no further.
+    fn changed(&self) -> bool;
+}
+
+/// A watcher's place in a queue, to be given up with [`WaitQueue::unwatch`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Watch(i64);
+
 /// Sorted by `rank`: shared waiters below zero, exclusive ones from zero up in the order of their arrival.
 struct Waiters {
     entries: VecDeque<Entry>,
@@ -82,7 +96,36 @@ struct Waiters {
 struct Entry {
     rank: i64,
     /// Absent once a wake has reached this waiter, until it arms itself again.
-    waker: Option<Waker>,
+    who: Option<Who>,
+}
+
+/// Whom a wake reaches.
+#[derive(Clone)]
+enum Who {
+    Waiter(Waker),
+    Watcher(Arc<dyn Watcher>),
+}
+
+impl Who {
+    /// Tells it; true if that counts as the wake of an exclusive waiter.
+    #[inline]
+    fn tell(self) -> bool {
+        match self {
+            Who::Waiter(waker) => {
+                waker.wake();
+                true
+            }
+            Who::Watcher(watcher) => watcher.changed(),
+        }
+    }
+}
+
+/// What a wake found in the queue.
+struct Reached {
+    rank: i64,
+    who: Who,
+    /// Nobody stands behind it.
+    last: bool,
 }
 
 impl WaitQueue {
@@ -119,7 +162,7 @@ impl WaitQueue {
     #[inline]
     pub fn wake_one(&self) {
         if !self.is_idle() {
-            self.wake_armed(1);
+            self.wake_armed(i64::MIN, 1);
         }
     }
 
@@ -127,45 +170,86 @@ impl WaitQueue {
     #[inline]
     pub fn wake_all(&self) {
         if !self.is_idle() {
-            self.wake_armed(usize::MAX);
+            self.wake_armed(i64::MIN, usize::MAX);
         }
     }
 
-    /// Wakes shared waiters and up to `exclusive` exclusive ones, one lock hold each: wakers run without it.
+    /// Wakes the exclusive waiter that came first and nobody else: who was served and leaves something passes the wake
+    /// on. Shared waiters and watchers know already: the wake that told of the change reached them all.
+    #[inline]
+    pub fn pass_on(&self) {
+        if !self.is_idle() {
+            self.wake_armed(0, 1);
+        }
+    }
+
+    /// Wakes shared waiters from rank `from` on and up to `exclusive` exclusive ones, one lock hold each: they are told
+    /// without it.
     #[inline(never)]
-    fn wake_armed(&self, mut exclusive: usize) {
-        let mut reached = i64::MIN;
+    fn wake_armed(&self, mut from: i64, mut exclusive: usize) {
         let mut limit = None;
         while exclusive > 0 {
-            let Some((rank, waker)) = self.take_waker(reached, &mut limit) else {
+            let Some(reached) = self.reach(from, &mut limit) else {
                 return;
             };
-            waker.wake();
-            if rank >= 0 {
+            let rank = reached.rank;
+            if reached.who.tell() && rank >= 0 {
                 exclusive = exclusive.saturating_sub(1);
             }
-            if self.is_idle() {
+            if reached.last || self.is_idle() {
                 return;
             }
-            reached = rank.saturating_add(1);
+            from = rank.saturating_add(1);
         }
     }
 
-    /// The waker of the first armed waiter from `reached` on, if it came before this wake began (`limit`).
-    fn take_waker(&self, reached: i64, limit: &mut Option<i64>) -> Option<(i64, Waker)> {
+    /// The first armed waiter or watcher from rank `from` on, if it came before this wake began (`limit`).
+    fn reach(&self, from: i64, limit: &mut Option<i64>) -> Option<Reached> {
         let mut waiters = self.waiters.lock();
         let limit = *limit.get_or_insert(waiters.next_exclusive);
-        let start = waiters.index_of(reached);
-        let entry = waiters
+        let start = waiters.index_of(from);
+        let count = waiters.entries.len();
+        let (at, entry) = waiters
             .entries
             .range_mut(start..)
-            .find(|entry| entry.waker.is_some())?;
+            .enumerate()
+            .find(|(_, entry)| entry.who.is_some())?;
         if entry.rank >= limit {
             return None;
         }
-        let taken = (entry.rank, entry.waker.take()?);
-        self.note(&waiters, -1);
-        Some(taken)
+        let (rank, last) = (entry.rank, start + at + 1 == count);
+        let who = match &entry.who {
+            Some(Who::Watcher(watcher)) => Who::Watcher(Arc::clone(watcher)),
+            _ => {
+                let waiter = entry.who.take()?;
+                self.note(&waiters, -1);
+                waiter
+            }
+        };
+        Some(Reached { rank, who, last })
+    }
+
+    /// Has `watcher` told of every wake from now on; an `exclusive` one in line with the exclusive waiters.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn watch(&self, watcher: Arc<dyn Watcher>, exclusive: bool) -> Result<Watch, OutOfMemory> {
+        let mut waiters = self.waiters.lock();
+        let rank = waiters.new_rank(!exclusive);
+        waiters.put(rank, Who::Watcher(watcher))?;
+        self.note(&waiters, 1);
+        Ok(Watch(rank))
+    }
+
+    /// Ends what [`WaitQueue::watch`] began. A wake that is under way on another CPU may still reach the watcher.
+    pub fn unwatch(&self, place: Watch) {
+        let mut waiters = self.waiters.lock();
+        let entry = waiters.remove(place.0);
+        if entry.is_some() {
+            self.note(&waiters, -1);
+        }
+        drop(waiters);
+        drop(entry);
     }
 
     /// Adds to the count of armed waiters; the lock is held.
@@ -220,20 +304,20 @@ impl Waiters {
         }
     }
 
-    /// Gives the entry of `rank` a waker, making the entry if it is not there. Returns the waker that it had.
-    fn put(&mut self, rank: i64, waker: Waker) -> Result<Option<Waker>, OutOfMemory> {
+    /// Arms the entry of `rank` with `who`, making the entry if it is not there. Returns what it had.
+    fn put(&mut self, rank: i64, who: Who) -> Result<Option<Who>, OutOfMemory> {
         let index = self.index_of(rank);
         if let Some(entry) = self.entries.get_mut(index)
             && entry.rank == rank
         {
-            return Ok(entry.waker.replace(waker));
+            return Ok(entry.who.replace(who));
         }
         self.entries.try_reserve(1).map_err(|_| OutOfMemory)?;
         self.entries.insert(
             index,
             Entry {
                 rank,
-                waker: Some(waker),
+                who: Some(who),
             },
         );
         Ok(None)
@@ -282,7 +366,7 @@ impl Rank {
         let rank = *self
             .rank
             .get_or_insert_with(|| waiters.new_rank(self.shared));
-        let replaced = waiters.put(rank, waker)?;
+        let replaced = waiters.put(rank, Who::Waiter(waker))?;
         if replaced.is_none() {
             queue.note(&waiters, 1);
         }
@@ -307,7 +391,7 @@ impl Rank {
         // Reached after it had armed itself, and perhaps after the attempt that succeeded. Or it gives up, and those
         // behind may have waited for no other reason than that it came first.
         if self.rank.take().is_some() && !self.shared && (reached || !succeeded) {
-            queue.wake_one();
+            queue.pass_on();
         }
     }
 
@@ -318,7 +402,7 @@ impl Rank {
         let Some(entry) = waiters.remove(rank) else {
             return false;
         };
-        let reached = entry.waker.is_none();
+        let reached = entry.who.is_none();
         if !reached {
             queue.note(&waiters, -1);
         }

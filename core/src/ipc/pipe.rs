@@ -122,17 +122,20 @@ impl Pipe {
             let (left, room) = (state.ring.len(), state.ring.room());
             drop(state);
             if let Err(errno) = moved {
+                // What it could not take is for the next.
+                self.readers.pass_on();
                 return if done > 0 { Ok(done) } else { Err(errno) };
             }
             done += count;
-            if room >= PIPE_BUF {
+            // Nobody waits while there is so much room, so only coming to it is news.
+            if room >= PIPE_BUF && room - count < PIPE_BUF {
                 self.writers.wake_one();
             }
             if left == 0 {
                 break;
             }
             if done == wanted {
-                self.readers.wake_one();
+                self.readers.pass_on();
             }
         }
         Ok(done)
@@ -146,12 +149,18 @@ impl Pipe {
         while done < wanted {
             match self.write_piece(source, wanted - done, wanted <= PIPE_BUF) {
                 Ok((count, left)) => (done, room) = (done + count, left),
-                Err(errno) if done == 0 => return Err(errno),
+                Err(errno) if done == 0 => {
+                    if errno != Errno::EAGAIN {
+                        // The room that it could not use is for the next.
+                        self.writers.pass_on();
+                    }
+                    return Err(errno);
+                }
                 Err(_) => break,
             }
         }
         if room >= PIPE_BUF {
-            self.writers.wake_one();
+            self.writers.pass_on();
         }
         Ok(done)
     }

@@ -173,3 +173,92 @@ fn wait_dropped_at_any_point_leaves_the_queue_empty() {
         assert!(queue.is_idle());
     }
 }
+
+/// Counts what it is told of, and says that it acts on it or not.
+struct Onlooker {
+    told: core::sync::atomic::AtomicUsize,
+    acts: bool,
+}
+
+impl Onlooker {
+    fn new(acts: bool) -> Arc<Onlooker> {
+        Arc::new(Onlooker {
+            told: Default::default(),
+            acts,
+        })
+    }
+
+    fn told(&self) -> usize {
+        self.told.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl Watcher for Onlooker {
+    fn changed(&self) -> bool {
+        self.told.fetch_add(1, Ordering::SeqCst);
+        self.acts
+    }
+}
+
+#[test]
+fn watcher_is_told_of_every_wake_until_it_leaves() {
+    let queue = WaitQueue::new();
+    let onlooker = Onlooker::new(true);
+    let place = queue.watch(onlooker.clone(), false).unwrap();
+    assert!(!queue.is_idle());
+    queue.wake_one();
+    queue.wake_all();
+    assert_eq!(onlooker.told(), 2);
+    queue.pass_on();
+    assert_eq!(onlooker.told(), 0);
+    queue.unwatch(place);
+    assert!(queue.is_idle());
+    queue.wake_all();
+    assert_eq!((onlooker.told(), queue.waiting()), (0, 0));
+}
+
+#[test]
+fn watcher_does_not_take_an_exclusive_waiters_wake() {
+    let (queue, sleeper) = (WaitQueue::new(), TestSleeper::new());
+    let (bell, waker) = Bell::new();
+    let onlooker = Onlooker::new(true);
+    let place = queue.watch(onlooker.clone(), false).unwrap();
+    let mut wait: BoxedWait = Box::pin(wait_until(&sleeper, &queue, None, || None));
+    assert!(poll(&mut wait, &waker).is_pending());
+    queue.wake_one();
+    assert_eq!((bell.rings(), onlooker.told()), (1, 1));
+    queue.unwatch(place);
+}
+
+#[test]
+fn watcher_exclusive_takes_the_wake_only_if_it_acts() {
+    for acts in [true, false] {
+        let (queue, sleeper) = (WaitQueue::new(), TestSleeper::new());
+        let (bell, waker) = Bell::new();
+        let onlooker = Onlooker::new(acts);
+        let place = queue.watch(onlooker.clone(), true).unwrap();
+        let mut wait: BoxedWait = Box::pin(wait_until(&sleeper, &queue, None, || None));
+        assert!(poll(&mut wait, &waker).is_pending());
+        queue.wake_one();
+        assert_eq!((bell.rings(), onlooker.told()), (usize::from(!acts), 1));
+        queue.unwatch(place);
+    }
+}
+
+#[test]
+fn pass_on_wakes_one_exclusive_waiter_and_no_shared_one() {
+    let (queue, sleeper) = (WaitQueue::new(), TestSleeper::new());
+    let (shared_bell, shared_waker) = Bell::new();
+    let (bell, waker) = Bell::new();
+    let shared = wait_any(&sleeper, [&queue].into_iter(), None, || None)
+        .ok()
+        .unwrap();
+    let mut shared: BoxedWait = Box::pin(shared);
+    assert!(poll(&mut shared, &shared_waker).is_pending());
+    let mut first: BoxedWait = Box::pin(wait_until(&sleeper, &queue, None, || None));
+    let mut second: BoxedWait = Box::pin(wait_until(&sleeper, &queue, None, || None));
+    assert!(poll(&mut first, &waker).is_pending());
+    assert!(poll(&mut second, Waker::noop()).is_pending());
+    queue.pass_on();
+    assert_eq!((bell.rings(), shared_bell.rings()), (1, 0));
+}
