@@ -15,6 +15,7 @@ use crate::fs::open::{self, OpenRequest, Opened};
 use crate::fs::open_file::OpenFlags;
 use crate::fs::path::{FsContext, Walker};
 use crate::fs::{initramfs, mount};
+use crate::ipc::epoll::Nesting;
 use crate::ipc::futex::FutexTable;
 use crate::kernel::Kernel;
 use crate::machine::{Frame, Machine, PAGE_SIZE, UserContext};
@@ -190,6 +191,7 @@ pub(crate) fn make_kernel(info: &BootInfo) -> core::result::Result<Kernel, BootE
         names: Namespace::new(clock.real(info.machine.now())),
         clock,
         console: Arc::new(Tty::new(info.machine)),
+        epolls: Nesting::new(),
         futexes: FutexTable::new(),
         random: Random::new(info.seed),
         trampoline,

@@ -16,6 +16,12 @@ pub trait Source {
     fn take(&mut self, into: &mut [u8]) -> Result<()>;
     /// Makes sure that the next `count` bytes can be read now (pages filled in); EFAULT if not. Moves nothing.
     fn prepare(&mut self, count: usize) -> Result<()>;
+    /// As [`Source::take`], but the position stays: for who decides by the bytes whether it takes them. EINVAL: a source
+    /// that cannot be looked at ahead.
+    fn peek(&mut self, into: &mut [u8]) -> Result<()> {
+        let _ = into;
+        Err(Errno::EINVAL)
+    }
 
     /// As [`Source::take`], to `count` bytes at `offset` of a frame that the caller holds, without a stop in between where
     /// the source is memory too.
@@ -78,6 +84,11 @@ impl Source for &[u8] {
         into.copy_from_slice(now);
         *self = later;
         Ok(())
+    }
+
+    fn peek(&mut self, into: &mut [u8]) -> Result<()> {
+        let mut ahead = *self;
+        ahead.take(into)
     }
 
     fn prepare(&mut self, count: usize) -> Result<()> {

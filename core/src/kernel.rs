@@ -9,6 +9,7 @@ use core::task::{Context, Poll};
 
 use crate::fs::devices::Random;
 use crate::fs::namespace::Namespace;
+use crate::ipc::epoll::Nesting;
 use crate::ipc::futex::FutexTable;
 use crate::machine::{CpuId, Irq, MAX_CPUS, Machine, Shutdown, Trap};
 use crate::mm::{Memory, MemoryObject};
@@ -42,6 +43,8 @@ pub struct Kernel {
     pub names: Namespace,
     /// Who waits on which words of memory.
     pub futexes: FutexTable,
+    /// The right to have epoll instances watch each other.
+    pub epolls: Nesting,
     /// The random number generator.
     pub random: Random,
     /// The page of code that returns from signal handlers, mapped in every program.

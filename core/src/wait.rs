@@ -79,7 +79,7 @@ pub struct WaitQueue {
 pub trait Watcher: Send + Sync {
     /// The object has changed, or may have. Called without the queue's lock, but perhaps with the object's: takes locks
     /// from level 6 up alone. Tells whether somebody will act on it, so that an exclusive wake need go no further.
-    fn changed(&self) -> bool;
+    fn changed(self: Arc<Self>) -> bool;
 }
 
 /// A watcher's place in a queue, to be given up with [`WaitQueue::unwatch`].

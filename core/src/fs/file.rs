@@ -8,6 +8,7 @@ use bitflags::bitflags;
 use super::directory::Listed;
 use super::inode::{Inode, S_IFIFO};
 use crate::io::{Sink, Source};
+use crate::ipc::epoll::Epoll;
 use crate::ipc::pipe::Pipe;
 use crate::mm::MemoryObject;
 use crate::time::Instant;
@@ -37,6 +38,26 @@ bitflags! {
         const WRNORM = 0x100;
         /// The peer shut down its writing half.
         const RDHUP = 0x2000;
+    }
+}
+
+impl Readiness {
+    /// On which sides changes of these are told: reading, writing. Errors and hang-ups alone are told on the side of
+    /// whoever has the file open.
+    #[must_use]
+    pub const fn sides(self) -> (bool, bool) {
+        let reads = self.intersects(
+            Readiness::IN
+                .union(Readiness::RDNORM)
+                .union(Readiness::PRI)
+                .union(Readiness::RDHUP),
+        );
+        let writes = self.intersects(Readiness::OUT.union(Readiness::WRNORM));
+        if reads || writes {
+            (reads, writes)
+        } else {
+            (true, true)
+        }
     }
 }
 
@@ -155,6 +176,10 @@ pub enum Special<'a> {
     Pipe(&'a Pipe),
     /// A terminal.
     Terminal(&'a Arc<Tty>),
+    /// An eventfd.
+    EventFd,
+    /// An epoll instance.
+    Epoll(&'a Arc<Epoll>),
 }
 
 impl Special<'_> {
@@ -163,7 +188,9 @@ impl Special<'_> {
     pub const fn label(self) -> &'static str {
         match self {
             Special::Pipe(_) => "pipe:",
-            Special::Plain | Special::Terminal(_) => "anon_inode:",
+            Special::EventFd => "anon_inode:[eventfd]",
+            Special::Epoll(_) => "anon_inode:[eventpoll]",
+            _ => "anon_inode:",
         }
     }
 
@@ -172,7 +199,7 @@ impl Special<'_> {
     pub const fn file_type(self) -> u32 {
         match self {
             Special::Pipe(_) => S_IFIFO,
-            Special::Plain | Special::Terminal(_) => 0,
+            _ => 0,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::file::File;
 use super::inode::Inode;
 use crate::counters::{Kind, Live, live};
 use crate::io::{Sink, Source};
+use crate::ipc::epoll::Watchers;
 use crate::{Errno, Result};
 
 /// The most open files there may be at once; more are ENFILE.
@@ -65,7 +66,15 @@ pub struct OpenFile {
     seekable: bool,
     terminal: bool,
     position: SpinLock<u64>,
+    /// The epoll items that end with it.
+    watchers: Watchers,
     _live: Live,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.watchers.close(&*self.file);
+    }
 }
 
 impl OpenFile {
@@ -91,6 +100,7 @@ impl OpenFile {
             seekable,
             terminal,
             position: SpinLock::new(0),
+            watchers: Watchers::new(),
             _live: Live::new(Kind::OpenFile),
         }))
     }
@@ -106,6 +116,11 @@ impl OpenFile {
     #[must_use]
     pub const fn is_terminal(&self) -> bool {
         self.terminal
+    }
+
+    /// Who watches it by epoll.
+    pub(crate) const fn watchers(&self) -> &Watchers {
+        &self.watchers
     }
 
     /// What stands behind it.

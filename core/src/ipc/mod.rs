@@ -1,5 +1,7 @@
 //! Inter-process communication: one file a mechanism.
 
+pub mod epoll;
+pub mod eventfd;
 pub mod fifo;
 pub mod futex;
 pub mod pipe;

@@ -149,15 +149,25 @@ impl UserBuffer {
 
     /// Makes sure that the next `count` bytes allow `access`. EFAULT.
     fn reach(&self, count: usize, access: Access) -> Result<()> {
+        self.visit(count, |at, _, now| self.space.prepare(at, now, access).1)
+    }
+
+    /// Shows `look` the next `count` bytes stretch by stretch: address, bytes before it, its bytes.
+    fn visit(
+        &self,
+        count: usize,
+        mut look: impl FnMut(UserAddr, usize, usize) -> Result<()>,
+    ) -> Result<()> {
         let segments = match &self.rest {
             Rest::Inline(segments) => segments.as_slice(),
             Rest::Heap(segments) => segments.as_slice(),
         };
         let later = segments.get(self.next..).unwrap_or_default();
-        let mut left = count.min(self.remaining);
+        let count = count.min(self.remaining);
+        let mut left = count;
         for segment in core::iter::once(&self.current).chain(later) {
             let now = segment.length.min(left);
-            self.space.prepare(UserAddr(segment.base), now, access).1?;
+            look(UserAddr(segment.base), count - left, now)?;
             left -= now;
             if left == 0 {
                 break;
@@ -195,6 +205,16 @@ impl Source for UserBuffer {
     fn take(&mut self, into: &mut [u8]) -> Result<()> {
         self.transfer(into.len(), |space, at, done, count| {
             space.read_partly(at, into.get_mut(done..done + count).unwrap_or_default())
+        })
+    }
+
+    fn peek(&mut self, into: &mut [u8]) -> Result<()> {
+        if into.len() > self.remaining {
+            return Err(Errno::EFAULT);
+        }
+        self.visit(into.len(), |at, done, now| {
+            let part = into.get_mut(done..done + now).unwrap_or_default();
+            self.space.read_partly(at, part).1
         })
     }
 

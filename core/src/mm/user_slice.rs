@@ -62,6 +62,13 @@ impl Source for UserSlice<'_> {
         self.transfer(into.len(), |space, at| space.read_partly(at, into))
     }
 
+    fn peek(&mut self, into: &mut [u8]) -> Result<()> {
+        if into.len() > self.remaining {
+            return Err(Errno::EFAULT);
+        }
+        self.space.read_partly(UserAddr(self.at), into).1
+    }
+
     fn prepare(&mut self, count: usize) -> Result<()> {
         let count = count.min(self.remaining);
         self.space.prepare(UserAddr(self.at), count, Access::READ).1

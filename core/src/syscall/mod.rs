@@ -9,6 +9,8 @@ mod copy;
 pub mod credentials;
 pub mod descriptor;
 mod directory;
+mod epoll;
+mod event;
 pub mod futex;
 pub mod info;
 mod ipc_call;

@@ -38,19 +38,23 @@ const SELECT_WRITE: Readiness = Readiness::OUT
     .union(Readiness::WRNORM)
     .union(Readiness::ERR);
 
+/// What the three sets of select(2) mean.
+const MEANINGS: [Readiness; 3] = [SELECT_READ, SELECT_WRITE, Readiness::PRI];
+
 /// A file that is watched, and for what.
 struct Watched {
     /// None: not watched, or not open.
     file: Option<Arc<OpenFile>>,
-    events: Readiness,
+    /// What is reported: what was asked for and, to poll(2), what always is.
+    wanted: Readiness,
     found: Readiness,
 }
 
 impl Watched {
-    fn new(file: Option<Arc<OpenFile>>, events: Readiness, found: Readiness) -> Watched {
+    fn new(file: Option<Arc<OpenFile>>, wanted: Readiness, found: Readiness) -> Watched {
         Watched {
             file,
-            events,
+            wanted,
             found,
         }
     }
@@ -58,23 +62,14 @@ impl Watched {
     /// Looks at the file; true if there is something to report.
     fn look(&mut self) -> bool {
         if let Some(file) = &self.file {
-            self.found = file.file().poll().intersection(self.events.union(ALWAYS));
+            self.found = file.file().poll().intersection(self.wanted);
         }
         !self.found.is_empty()
     }
 
     /// Who tells of a change.
     fn queues(&self) -> impl Iterator<Item = &WaitQueue> {
-        let reads = self
-            .events
-            .intersects(Readiness::IN | Readiness::RDNORM | Readiness::PRI | Readiness::RDHUP);
-        let writes = self.events.intersects(Readiness::OUT | Readiness::WRNORM);
-        // Errors and hang-ups are told on the side of whoever has it open.
-        let (reads, writes) = if reads || writes {
-            (reads, writes)
-        } else {
-            (true, true)
-        };
+        let (reads, writes) = self.wanted.sides();
         let sides = [(reads, Side::Read), (writes, Side::Write)];
         let file = self.file.as_ref();
         sides
@@ -94,7 +89,7 @@ fn look_at_all(watched: &mut [Watched]) -> usize {
 }
 
 /// The end of the time that argument `N` points to; none if it is NULL. EINVAL, EFAULT.
-fn deadline<const N: usize>(call: &Call<'_>) -> Result<Option<Instant>> {
+pub(super) fn deadline<const N: usize>(call: &Call<'_>) -> Result<Option<Instant>> {
     if call.arg::<N>() == 0 {
         return Ok(None);
     }
@@ -104,7 +99,7 @@ fn deadline<const N: usize>(call: &Call<'_>) -> Result<Option<Instant>> {
 }
 
 /// The signal mask at `at`, of `size` bytes; none if it is NULL. EINVAL: the size is wrong.
-fn mask(call: &Call<'_>, at: UserAddr, size: usize) -> Result<Option<SignalSet>> {
+pub(super) fn mask(call: &Call<'_>, at: UserAddr, size: usize) -> Result<Option<SignalSet>> {
     if at.0 == 0 {
         return Ok(None);
     }
@@ -151,7 +146,7 @@ fn copies(watched: &[Watched]) -> Result<Vec<Watched>> {
     copies.extend(
         watched
             .iter()
-            .map(|it| Watched::new(it.file.clone(), it.events, it.found)),
+            .map(|it| Watched::new(it.file.clone(), it.wanted, it.found)),
     );
     Ok(copies)
 }
@@ -219,7 +214,7 @@ fn watched_by(call: &Call<'_>, entry: PollFd) -> Watched {
         return Watched::new(None, Readiness::empty(), Readiness::empty());
     }
     match call.files().get(entry.fd) {
-        Ok(file) => Watched::new(Some(file), events, Readiness::empty()),
+        Ok(file) => Watched::new(Some(file), events | ALWAYS, Readiness::empty()),
         Err(_) => Watched::new(None, events, Readiness::NVAL),
     }
 }
@@ -249,31 +244,23 @@ pub(super) fn pselect6(call: &mut Call<'_>) -> Answer {
         .try_reserve_exact(count)
         .map_err(|_| Errno::ENOMEM)?;
     for fd in 0..count {
-        let [reads, writes, excepts] = asked.each_ref().map(|set| has(set, fd));
-        let mut events = Readiness::empty();
-        events.set(Readiness::IN | Readiness::RDNORM, reads);
-        events.set(Readiness::OUT | Readiness::WRNORM, writes);
-        let file = if reads || writes || excepts {
-            Some(call.files().get(fd as i32)?)
-        } else {
+        // Of what is found only what one of its sets means counts: a hang-up is nothing to who asked to write.
+        let mut wanted = Readiness::empty();
+        for (set, meaning) in asked.iter().zip(MEANINGS) {
+            if has(set, fd) {
+                wanted |= meaning;
+            }
+        }
+        let file = if wanted.is_empty() {
             None
+        } else {
+            Some(call.files().get(fd as i32)?)
         };
-        watched.push(SelectEntry { file, events }.into());
+        watched.push(Watched::new(file, wanted, Readiness::empty()));
     }
     look_or_wait(call, watched, deadline, mask, move |space, watched, _| {
         report_sets(space, sets, &asked, watched)
     })
-}
-
-struct SelectEntry {
-    file: Option<Arc<OpenFile>>,
-    events: Readiness,
-}
-
-impl From<SelectEntry> for Watched {
-    fn from(entry: SelectEntry) -> Watched {
-        Watched::new(entry.file, entry.events, Readiness::empty())
-    }
 }
 
 /// The words of the set at `at`; empty if it is NULL.
@@ -302,9 +289,8 @@ fn report_sets(
     asked: &[Vec<u64>; 3],
     watched: &[Watched],
 ) -> Result<usize> {
-    let means = [SELECT_READ, SELECT_WRITE, Readiness::PRI];
     let mut total = 0;
-    for ((at, asked), meaning) in at.into_iter().zip(asked).zip(means) {
+    for ((at, asked), meaning) in at.into_iter().zip(asked).zip(MEANINGS) {
         for (index, word) in asked.iter().enumerate() {
             let mut found = 0u64;
             for (bit, it) in watched.iter().skip(index * 64).take(64).enumerate() {

@@ -3,8 +3,8 @@
 use halyard_abi::nr;
 
 use super::{
-    Handler, copy, credentials, descriptor, directory, futex, info, memory, metadata, mount, path,
-    pipe, poll, process, schedule, signal, time, transfer,
+    Handler, copy, credentials, descriptor, directory, epoll, event, futex, info, memory, metadata,
+    mount, path, pipe, poll, process, schedule, signal, time, transfer,
 };
 
 /// One system call.
@@ -134,6 +134,11 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     // Waiting for several things, and for words of memory.
     (nr::PPOLL, grows(poll::ppoll)),
     (nr::PSELECT6, grows(poll::pselect6)),
+    (nr::EVENTFD2, grows(event::eventfd2)),
+    (nr::EPOLL_CREATE1, grows(epoll::epoll_create1)),
+    (nr::EPOLL_CTL, grows(epoll::epoll_ctl)),
+    (nr::EPOLL_PWAIT, grows(epoll::epoll_pwait)),
+    (nr::EPOLL_PWAIT2, grows(epoll::epoll_pwait2)),
     (nr::FUTEX, grows(futex::futex)),
     (nr::SET_ROBUST_LIST, lean(futex::set_robust_list)),
     (nr::GET_ROBUST_LIST, lean(futex::get_robust_list)),

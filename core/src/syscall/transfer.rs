@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use super::{Answer, Call, Outcome};
-use crate::fs::file::Side;
+use crate::fs::file::{Side, Special};
 use crate::fs::open_file::OpenFile;
 use crate::io::{Sink, Source};
 use crate::machine::{PAGE_SIZE, UserAddr};
@@ -89,11 +89,18 @@ enum First {
 
 fn first_write(call: &Call<'_>, file: &OpenFile, outcome: Result<usize>) -> First {
     match outcome {
-        Ok(count) if file.nonblocking() => First::Over(Ok(Outcome::Done(count))),
+        Ok(count) if file.nonblocking() || takes_units(file) => {
+            First::Over(Ok(Outcome::Done(count)))
+        }
         Ok(count) => First::Wait(count),
         Err(Errno::EAGAIN) if !file.nonblocking() => First::Wait(0),
         Err(errno) => First::Over(finish_write(call.thread(), 0, errno).map(Outcome::Done)),
     }
+}
+
+/// Whether a write takes one unit from the front and is over, however much it was given.
+fn takes_units(file: &OpenFile) -> bool {
+    matches!(file.file().special(), Special::EventFd)
 }
 
 /// readv(2).
@@ -244,7 +251,12 @@ async fn write_waiting(
         };
         match outcome {
             Ok(0) => break,
-            Ok(count) => done += count,
+            Ok(count) => {
+                done += count;
+                if takes_units(file) {
+                    break;
+                }
+            }
             Err(errno) => return finish_write(thread, done, errno),
         }
     }

@@ -194,7 +194,7 @@ impl Onlooker {
 }
 
 impl Watcher for Onlooker {
-    fn changed(&self) -> bool {
+    fn changed(self: Arc<Self>) -> bool {
         self.told.fetch_add(1, Ordering::SeqCst);
         self.acts
     }

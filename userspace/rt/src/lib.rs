@@ -26,6 +26,8 @@ extern crate alloc;
 mod agree;
 pub mod args;
 mod cstr;
+pub mod epoll;
+pub mod event;
 pub mod fd;
 pub mod fs;
 mod heap;

@@ -76,3 +76,67 @@ pub fn poll_masked(
         )
     }
 }
+
+/// A set of descriptors for [`select`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FdSet([u64; 16]);
+
+impl FdSet {
+    /// Descriptors up to this one, exclusively, fit in.
+    pub const SIZE: i32 = 1024;
+    /// None.
+    pub const EMPTY: Self = Self([0; 16]);
+
+    /// The set of those descriptors; what does not fit is passed over.
+    pub fn of(fds: &[i32]) -> Self {
+        let mut set = Self::EMPTY;
+        for &fd in fds {
+            if let Some(word) = set.0.get_mut(fd as usize / 64) {
+                *word |= 1 << (fd % 64);
+            }
+        }
+        set
+    }
+
+    /// Whether it holds the descriptor.
+    pub fn contains(&self, fd: i32) -> bool {
+        let word = self.0.get(fd as usize / 64);
+        word.is_some_and(|word| word >> (fd % 64) & 1 != 0)
+    }
+}
+
+/// Waits until one of the descriptors below `count` can be read, written, or has something exceptional; leaves in the sets
+/// those of which that is so, and says how many bits that are (`pselect`).
+///
+/// # Errors
+/// `EBADF`, `EINTR`, `EINVAL`, `ENOMEM`.
+pub fn select(
+    count: i32,
+    sets: [Option<&mut FdSet>; 3],
+    timeout: Option<Duration>,
+    mask: Option<SignalSet>,
+) -> Result<usize> {
+    let time = timeout.map(time::timespec);
+    let time = time
+        .as_ref()
+        .map_or(core::ptr::null(), |time| &raw const *time);
+    let mask_pointer = mask
+        .as_ref()
+        .map_or(core::ptr::null(), |mask| &raw const *mask);
+    let pair = [mask_pointer as usize, SignalSet::SIZE];
+    let [reads, writes, excepts] =
+        sets.map(|set| set.map_or(core::ptr::null_mut(), |set| &raw mut *set));
+    let count = count.min(FdSet::SIZE);
+    // SAFETY: the kernel reads and writes sets that are as long as `count` says at most, and reads time and mask.
+    unsafe {
+        sys!(
+            nr::PSELECT6,
+            count,
+            reads,
+            writes,
+            excepts,
+            time,
+            pair.as_ptr()
+        )
+    }
+}

@@ -14,6 +14,8 @@ mod arguments;
 mod copy_on_write;
 mod descriptor;
 mod directory;
+mod epoll;
+mod eventfd;
 mod exec;
 mod exit;
 mod file;
@@ -30,6 +32,7 @@ mod pipe_stress;
 mod poll;
 mod protection;
 mod runner;
+mod select;
 mod signal_action;
 mod signal_job;
 mod signal_mask;
@@ -62,6 +65,9 @@ const SUITES: &[&[runner::Test]] = &[
     pipe_poll::TESTS,
     pipe_stress::TESTS,
     poll::TESTS,
+    select::TESTS,
+    eventfd::TESTS,
+    epoll::TESTS,
     time::TESTS,
     futex::TESTS,
     thread::TESTS,

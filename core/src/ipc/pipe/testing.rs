@@ -46,6 +46,14 @@ impl Source for TestSource<'_> {
         }
     }
 
+    #[cfg(not(loom))]
+    fn peek(&mut self, into: &mut [u8]) -> Result<()> {
+        let at = self.at;
+        let taken = self.take(into);
+        self.at = at;
+        taken
+    }
+
     fn prepare(&mut self, count: usize) -> Result<()> {
         if self.at + count <= self.fault_at {
             Ok(())
