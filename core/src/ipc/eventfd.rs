@@ -117,3 +117,6 @@ impl File for EventFd {
         Special::EventFd
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

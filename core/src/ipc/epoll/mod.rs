@@ -283,3 +283,12 @@ impl File for EpollFile {
         Special::Epoll(&self.0)
     }
 }
+
+#[cfg(test)]
+mod testing;
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;
