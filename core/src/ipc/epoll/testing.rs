@@ -4,10 +4,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Epoll, Nesting, Wish};
+use crate::Result;
 use crate::fs::file::File;
 use crate::fs::open_file::{OpenFile, OpenFlags};
 use crate::ipc::eventfd::EventFd;
-use crate::Result;
 
 /// An open file, or a panic.
 pub(super) fn open(file: impl File + 'static) -> Arc<OpenFile> {

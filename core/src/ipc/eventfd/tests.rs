@@ -116,7 +116,11 @@ fn run_actors(
     let run = |(actor, bell, waker, runnable): &mut (Actor, Arc<Bell>, Waker, bool)| {
         let woken = *runnable || bell.rings() > 0;
         *runnable = false;
-        woken && actor.as_mut().poll(&mut Context::from_waker(waker)).is_ready()
+        woken
+            && actor
+                .as_mut()
+                .poll(&mut Context::from_waker(waker))
+                .is_ready()
     };
     for &(turn, kill) in turns {
         if actors.is_empty() {
@@ -139,7 +143,10 @@ fn run_actors(
     }
     let waiting = (event.readers.waiting(), event.writers.waiting());
     let ready = event.poll();
-    prop_assert!(waiting.0 == 0 || !ready.contains(Readiness::IN), "a reader sleeps");
+    prop_assert!(
+        waiting.0 == 0 || !ready.contains(Readiness::IN),
+        "a reader sleeps"
+    );
     // Only who writes the most there can be waits, and only while something is there.
     let full = writers.contains(&MOST) && *event.count.lock() > 0;
     prop_assert!(waiting.1 == 0 || full, "a writer sleeps");
