@@ -11,6 +11,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+// memcpy and its kin.
+use halyard_mem as _;
+
 pub mod asid;
 pub mod clock;
 pub mod descriptor;

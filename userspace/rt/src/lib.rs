@@ -23,6 +23,9 @@
 
 extern crate alloc;
 
+// memcpy and its kin.
+use halyard_mem as _;
+
 mod agree;
 pub mod args;
 mod cstr;

@@ -11,6 +11,7 @@
 extern crate alloc;
 
 mod arguments;
+mod bytes;
 mod copy_on_write;
 mod descriptor;
 mod directory;
@@ -48,6 +49,7 @@ use halyard_rt::prelude::*;
 
 /// The suites, in the order they run: what others rest on comes first.
 const SUITES: &[&[runner::Test]] = &[
+    bytes::TESTS,
     exit::TESTS,
     wait::TESTS,
     exec::TESTS,

@@ -34,7 +34,7 @@ const PORTABLE: Room = Room {
 };
 
 /// Every room. A directory within another's comes before it.
-pub(crate) const ROOMS: [Room; 10] = [
+pub(crate) const ROOMS: [Room; 11] = [
     Room {
         dir: "abi",
         ..PORTABLE
@@ -55,8 +55,14 @@ pub(crate) const ROOMS: [Room; 10] = [
         ..PORTABLE
     },
     Room {
+        dir: "arch/mem",
+        allows_unsafe: true,
+        knows_machines: true,
+        ..PORTABLE
+    },
+    Room {
         dir: "arch",
-        uses: &["abi", "core", "cell", "drivers"],
+        uses: &["abi", "core", "cell", "drivers", "arch/mem"],
         allows_unsafe: true,
         knows_machines: true,
         ..PORTABLE
@@ -70,7 +76,7 @@ pub(crate) const ROOMS: [Room; 10] = [
     },
     Room {
         dir: "userspace/rt",
-        uses: &["abi"],
+        uses: &["abi", "arch/mem"],
         allows_unsafe: true,
         knows_machines: true,
         ..PORTABLE
