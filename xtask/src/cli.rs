@@ -116,6 +116,10 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "KERNEL", conflicts_with = "target")]
     pub(crate) on: Option<Kernel>,
 
+    /// Only the boards besides the one of --board: that they boot, and every suite
+    #[arg(long, conflicts_with_all = ["host", "target", "on", "filter"])]
+    pub(crate) boards: bool,
+
     /// Number of CPUs of the target
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
     pub(crate) smp: Option<u32>,

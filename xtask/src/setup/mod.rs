@@ -39,6 +39,11 @@ impl Consent {
         }
     }
 
+    /// Whether it was given without asking.
+    pub(crate) fn is_given(self) -> bool {
+        self.given
+    }
+
     /// Whether it was given, or is now. Error: nobody is there to ask.
     fn obtain(self, ui: &Ui, commands: &[String]) -> Result<bool> {
         if self.given {

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: host tests, model-checked tests, tests on the target; one closing line with the sum.
 
+mod boards;
 mod checks;
 mod commands;
 mod host;
@@ -30,7 +31,7 @@ pub(crate) fn verb(
 ) -> Result<ExitCode> {
     let mut report = Report::default();
     let filter = args.filter.as_deref();
-    let all = !args.host && !args.target && args.on.is_none();
+    let all = !args.host && !args.target && !args.boards && args.on.is_none();
     // Before the host's tests: some of them read the device trees that come with Debian's kernel.
     let kernel =
         (all || args.on == Some(Kernel::Linux)).then(|| setup::debian_kernel(workspace, ui));
@@ -46,6 +47,17 @@ pub(crate) fn verb(
         part(ui, &mut report, "target tests", |report| {
             target::run(workspace, ui, consent, report, args)
         });
+    }
+    // With a filter somebody looks for one thing; `--board` looks elsewhere.
+    if args.boards || (all && filter.is_none()) {
+        for board in boards::others(workspace, &args.build.board) {
+            part(
+                ui,
+                &mut report,
+                &format!("the board {}", board.0),
+                |report| boards::run(workspace, ui, consent, report, board, args),
+            );
+        }
     }
     match kernel {
         // A machine without a way to Debian can do everything else.

@@ -1,0 +1,116 @@
+//! The boards besides the one that is tested in full: each boots with all its CPUs, runs the exercise, and every suite.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use halyard_hil::board::QemuBoard;
+use halyard_hil::qemu::Options;
+use halyard_hil::suite::{self, Limits};
+use halyard_hil::verdict::{Case, Verdict};
+
+use super::checks;
+use super::report::Report;
+use super::session::{Failure, Session};
+use super::target::Bench;
+use crate::build::{self, Products};
+use crate::cli::{BuildArgs, TestArgs};
+use crate::machine;
+use crate::qemu_pine64;
+use crate::setup::{Consent, Need};
+use crate::ui::Ui;
+use crate::workspace::Workspace;
+
+/// Names and machines of the boards that QEMU plays, but for the one called `tested`.
+pub(crate) fn others<'a>(
+    workspace: &'a Workspace,
+    tested: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a QemuBoard)> {
+    let played = workspace
+        .boards
+        .iter()
+        .filter_map(|(name, board)| Some((name, board.qemu.as_ref()?)));
+    played.filter(move |&(name, _)| name != tested)
+}
+
+/// Tests one board. One whose machine cannot be had here is named and skipped.
+pub(crate) fn run(
+    workspace: &Workspace,
+    ui: &Ui,
+    consent: Consent,
+    report: &mut Report,
+    (name, board): (&str, &QemuBoard),
+    args: &TestArgs,
+) -> Result<()> {
+    let options = match options(workspace, ui, consent, board) {
+        Ok(options) => options,
+        Err(why) => {
+            report.case(&Case::new(name, Verdict::Skip(format!("{why:#}"))));
+            return Ok(());
+        }
+    };
+    let build = BuildArgs {
+        board: name.into(),
+        ..args.build.clone()
+    };
+    let products = build::build(workspace, ui, consent, &build, &[Need::Qemu])?;
+    let bench = Bench {
+        name,
+        board,
+        kernel: &products.image,
+        products: &products,
+        options,
+    };
+    checks::smoke(ui, &bench, report);
+    suites(ui, &bench, report, &products);
+    Ok(())
+}
+
+/// What the machine needs. Minutes of building are not begun without consent.
+fn options(workspace: &Workspace, ui: &Ui, consent: Consent, board: &QemuBoard) -> Result<Options> {
+    if board.own && !consent.is_given() && qemu_pine64::built(workspace).is_none() {
+        anyhow::bail!(
+            "the QEMU that plays it is built by: cargo xtask qemu-pine64 (or with --yes, here)"
+        );
+    }
+    machine::options(workspace, ui, consent, board)
+}
+
+/// All CPUs that the board has come up.
+pub(crate) fn all_cpus(bench: &Bench<'_>) -> Result<String, Failure> {
+    let cpus = bench.options.cpus.unwrap_or(bench.board.cpus);
+    let boot = bench.ordinary_boot(&["quiet"], &["-c", "grep -c processor /proc/cpuinfo"]);
+    let mut session = Session::start(bench, bench.options.clone(), &boot)?;
+    let line = session.line()?;
+    if line != cpus.to_string() {
+        return Err(session.fail(&format!("'{line}' CPUs instead of {cpus}")));
+    }
+    session.leave(0)?;
+    Ok(format!("{cpus} CPUs"))
+}
+
+/// Runs every suite; names those tests that did not pass, and counts the others.
+fn suites(ui: &Ui, bench: &Bench<'_>, report: &mut Report, products: &Products) {
+    for suite in &products.suites {
+        let step = ui.step(format!("{suite} on {}", bench.name));
+        let boot = bench.boot(&["quiet"], &["-c", &format!("/bin/{suite}")]);
+        let mut rig = bench.rig(bench.options.clone());
+        let limits = Limits {
+            silence: Duration::from_secs(60),
+            ..Limits::default()
+        };
+        let (mut passed, mut skipped) = (0, 0);
+        suite::run(&mut rig, &boot, suite, &limits, &mut |case| {
+            step.progress(&case.name);
+            match case.verdict {
+                Verdict::Pass => passed += 1,
+                // Those that the first board skipped were named there.
+                Verdict::Skip(_) => skipped += 1,
+                _ => step.suspend(|| report.case(&case)),
+            }
+        });
+        step.done();
+        if passed + skipped > 0 {
+            report.batch(&format!("{suite} on {}", bench.name), passed, skipped);
+        }
+    }
+}
