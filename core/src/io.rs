@@ -74,6 +74,79 @@ pub trait Sink {
     }
 }
 
+/// The next bytes of a source or sink, and no more: what one try of a long read or write is given.
+pub struct Piece<'a, T> {
+    of: &'a mut T,
+    left: usize,
+}
+
+impl<'a, T> Piece<'a, T> {
+    /// The next `most` bytes of `of`, or all if it has less.
+    pub fn new(of: &'a mut T, most: usize) -> Piece<'a, T> {
+        Piece { of, left: most }
+    }
+}
+
+impl<T: Source> Source for Piece<'_, T> {
+    fn remaining(&self) -> usize {
+        self.left.min(self.of.remaining())
+    }
+
+    fn take(&mut self, into: &mut [u8]) -> Result<()> {
+        let before = self.of.remaining();
+        let taken = self.of.take(into);
+        self.left = self.left.saturating_sub(before - self.of.remaining());
+        taken
+    }
+
+    fn prepare(&mut self, count: usize) -> Result<()> {
+        self.of.prepare(count)
+    }
+
+    fn take_to_frame(
+        &mut self,
+        machine: &dyn Machine,
+        frame: Frame,
+        offset: usize,
+        count: usize,
+    ) -> Result<()> {
+        let before = self.of.remaining();
+        let taken = self.of.take_to_frame(machine, frame, offset, count);
+        self.left = self.left.saturating_sub(before - self.of.remaining());
+        taken
+    }
+}
+
+impl<T: Sink> Sink for Piece<'_, T> {
+    fn remaining(&self) -> usize {
+        self.left.min(self.of.remaining())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        let before = self.of.remaining();
+        let put = self.of.put(bytes);
+        self.left = self.left.saturating_sub(before - self.of.remaining());
+        put
+    }
+
+    fn prepare(&mut self, count: usize) -> Result<()> {
+        self.of.prepare(count)
+    }
+
+    fn put_from_frame(
+        &mut self,
+        machine: &dyn Machine,
+        frame: Frame,
+        offset: usize,
+        count: usize,
+    ) -> Result<()> {
+        let before = self.of.remaining();
+        let put = self.of.put_from_frame(machine, frame, offset, count);
+        self.left = self.left.saturating_sub(before - self.of.remaining());
+        put
+    }
+}
+
 impl Source for &[u8] {
     fn remaining(&self) -> usize {
         self.len()

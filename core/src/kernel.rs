@@ -95,7 +95,7 @@ impl Kernel {
             .begin_slice(cpu, &mut task, self.machine.now());
         loop {
             if task.blocked() {
-                match self.resume_call(task) {
+                match self.resume_call(cpu, task) {
                     Turn::Continue(back) => task = back,
                     Turn::Over => return,
                 }
@@ -145,8 +145,9 @@ impl Kernel {
         Turn::Continue(task)
     }
 
-    /// Polls the call that `task` waits in; parks the task if it still must wait.
-    fn resume_call(&'static self, mut task: Box<Task>) -> Turn {
+    /// Polls the call that `task` waits in; parks the task if it still must wait. If it was called meanwhile, or only paused
+    /// ([`crate::wait::pause`]), it goes on once interrupts and those who are owed a turn have had theirs.
+    fn resume_call(&'static self, cpu: &Cpu, mut task: Box<Task>) -> Turn {
         loop {
             let waker = task.thread.waker();
             match task.poll_call(&mut Context::from_waker(&waker)) {
@@ -160,6 +161,12 @@ impl Kernel {
                         Some(woken_meanwhile) => task = woken_meanwhile,
                         None => return Turn::Over,
                     }
+                    self.interrupt(cpu, self.machine.poll_interrupt());
+                    if cpu.must_yield(&task, self.machine) {
+                        self.scheduler.requeue(cpu, task);
+                        return Turn::Over;
+                    }
+                    self.arm(cpu);
                 }
             }
         }

@@ -81,6 +81,8 @@ pub trait PageTable: Send + Sync {
         end: UserAddr,
         visit: &mut dyn FnMut(UserAddr, Mapping) -> Option<Mapping>,
     );
+    /// The first present page in `start..end`. Skips absent tables quickly.
+    fn first_present(&self, start: UserAddr, end: UserAddr) -> Option<UserAddr>;
     /// The name to run it by.
     fn token(&self) -> SpaceToken;
 }
@@ -207,6 +209,11 @@ pub trait Machine: Sync {
     fn kick(&self, cpu: CpuId);
     /// Waits for an interrupt, acknowledges it and says which. May return spuriously.
     fn idle(&self) -> Irq;
+
+    /// Acknowledges an interrupt that waits and says which; [`Irq::Spurious`] if none does.
+    fn poll_interrupt(&self) -> Irq {
+        Irq::Spurious
+    }
 
     /// Runs the program until it traps. The caller keeps the address space of `space` alive over the call.
     fn run_user(&self, context: &mut UserContext, space: SpaceToken) -> Trap;

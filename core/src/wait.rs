@@ -601,6 +601,8 @@ pub(crate) fn wait_in<S: Sleeper, R: Registration, T>(
     poll_fn(move |context| wait.poll(context, &mut op))
 }
 
+pub mod pause;
+
 #[cfg(test)]
 pub(crate) mod testing;
 

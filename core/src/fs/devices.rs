@@ -11,13 +11,14 @@ use super::inode::{DeviceNumber, Inode};
 use crate::io::{Sink, Source};
 use crate::kernel::Kernel;
 use crate::tty::TtyFile;
+use crate::wait::pause::PIECE_BYTES;
 use crate::{Errno, Result};
 
 /// The most bytes moved in one piece.
 const CHUNK: usize = 256;
 
-/// The most random bytes that one call gives: they take time to make, and the kernel is not preempted.
-const RANDOM_MAX: usize = 1 << 20;
+/// The most random bytes that are made in one piece of work: they take more time than copied ones.
+pub const RANDOM_PIECE: usize = 16 << 10;
 
 /// The devices of /dev with their numbers and permissions.
 pub const DEVICES: [(&str, DeviceNumber, u32); 8] = [
@@ -104,6 +105,10 @@ impl File for ZeroFile {
         Ok(source.remaining())
     }
 
+    fn piece(&self) -> usize {
+        PIECE_BYTES
+    }
+
     fn inode(&self) -> Option<&Arc<Inode>> {
         Some(&self.inode)
     }
@@ -146,9 +151,9 @@ impl Random {
         self.0.lock().fill_bytes(into);
     }
 
-    /// Fills a sink, with [`RANDOM_MAX`] bytes at most. EFAULT.
+    /// Fills a sink, with [`RANDOM_PIECE`] bytes at most. EFAULT.
     pub fn read(&self, sink: &mut dyn Sink) -> Result<usize> {
-        fill(sink, RANDOM_MAX, |piece| self.fill(piece))
+        fill(sink, RANDOM_PIECE, |piece| self.fill(piece))
     }
 }
 
@@ -165,6 +170,10 @@ impl File for RandomFile {
 
     fn try_write(&self, source: &mut dyn Source, _: u64) -> Result<usize> {
         Ok(source.remaining())
+    }
+
+    fn piece(&self) -> usize {
+        RANDOM_PIECE
     }
 
     fn inode(&self) -> Option<&Arc<Inode>> {

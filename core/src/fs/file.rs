@@ -116,6 +116,12 @@ pub trait File: Send + Sync {
         Err(Errno::EINVAL)
     }
 
+    /// Bytes after which a read or write of a stream stops, so that others have their turn before it goes on: whoever calls
+    /// gives no more to one try. usize::MAX where one try is one message, or is bounded by the object.
+    fn piece(&self) -> usize {
+        usize::MAX
+    }
+
     /// Whether offsets mean something; if not, lseek and pread are ESPIPE.
     fn seekable(&self) -> bool {
         false

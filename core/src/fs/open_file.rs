@@ -65,6 +65,7 @@ pub struct OpenFile {
     flags: AtomicU32,
     seekable: bool,
     terminal: bool,
+    piece: usize,
     position: SpinLock<u64>,
     /// The epoll items that end with it.
     watchers: Watchers,
@@ -93,12 +94,14 @@ impl OpenFile {
             return Err(Errno::ENFILE);
         }
         let (seekable, terminal) = (file.seekable(), file.terminal().is_some());
+        let piece = file.piece();
         Ok(Arc::new(OpenFile {
             file,
             inode,
             flags: AtomicU32::new(flags.bits()),
             seekable,
             terminal,
+            piece,
             position: SpinLock::new(0),
             watchers: Watchers::new(),
             _live: Live::new(Kind::OpenFile),
@@ -121,6 +124,13 @@ impl OpenFile {
     /// Who watches it by epoll.
     pub(crate) const fn watchers(&self) -> &Watchers {
         &self.watchers
+    }
+
+    /// The most bytes for one try ([`File::piece`]).
+    #[inline]
+    #[must_use]
+    pub const fn piece(&self) -> usize {
+        self.piece
     }
 
     /// What stands behind it.

@@ -8,6 +8,7 @@ use super::inode::{Inode, Node};
 use crate::io::{Sink, Source};
 use crate::mm::MemoryObject;
 use crate::time::{NANOS_PER_SECOND, WallClock};
+use crate::wait::pause::PIECE_BYTES;
 use crate::{Errno, Result};
 
 /// A regular file, open. Its bytes are the memory object's; mappings share them, and do not change its times.
@@ -66,6 +67,10 @@ impl File for RegularFile {
         let appended = self.memory.append(source)?;
         self.changed();
         Ok(appended)
+    }
+
+    fn piece(&self) -> usize {
+        PIECE_BYTES
     }
 
     fn seekable(&self) -> bool {

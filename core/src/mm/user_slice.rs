@@ -28,6 +28,12 @@ impl<'a> UserSlice<'a> {
         })
     }
 
+    /// Cuts it to its first `most` bytes, if it has more.
+    #[inline(always)]
+    pub fn shorten(&mut self, most: usize) {
+        self.remaining = self.remaining.min(most);
+    }
+
     /// Has `copy` move the next `count` bytes from an address on; it tells how many it has moved.
     #[inline]
     fn transfer(

@@ -2,12 +2,14 @@
 
 use alloc::sync::Arc;
 
-use super::transfer::{TRANSFER_MAX, finish_write, offset, restartable, unless_again};
+use super::transfer::{TRANSFER_MAX, finish_write, goes_on, offset, restartable, unless_again};
 use super::{Answer, Call, DONE, Outcome};
 use crate::fs::file::Side;
 use crate::fs::open_file::{OpenFile, OpenFlags};
 use crate::machine::UserAddr;
+use crate::process::signal::RESTART;
 use crate::process::thread::Thread;
+use crate::wait::pause::PIECE_BYTES;
 use crate::wait::wait_until;
 use crate::{Errno, Result};
 
@@ -18,61 +20,99 @@ const CHUNK: usize = 1024;
 struct Copy {
     input: Arc<OpenFile>,
     output: Arc<OpenFile>,
-    /// Where it goes on in the input.
-    at: u64,
-    /// Where it goes on in the output; None: at its position.
-    to: Option<u64>,
+    /// Where it goes on in the input, and where that is to be noted; 0: as the input's position.
+    at: (u64, UserAddr),
+    /// As `at`, in the output; None: at its position.
+    to: Option<(u64, UserAddr)>,
     wanted: usize,
     done: usize,
 }
 
 impl Copy {
-    /// Copies on until all is done, the input ends, or the output takes no more now (EAGAIN).
-    fn advance(&mut self) -> Result<()> {
+    /// Copies on, a piece at most; true when all is done or the input ends. EAGAIN: the output takes no more now.
+    fn advance(&mut self) -> Result<bool> {
         let mut chunk = [0u8; CHUNK];
-        while self.done < self.wanted {
+        let stop = self.wanted.min(self.done + PIECE_BYTES);
+        while self.done < stop {
             let mut room = chunk
-                .get_mut(..CHUNK.min(self.wanted - self.done))
+                .get_mut(..CHUNK.min(stop - self.done))
                 .unwrap_or_default();
-            let got = self.input.try_read_at(&mut room, self.at)?;
-            if got == 0 {
-                break;
-            }
+            let got = self.input.try_read_at(&mut room, self.at.0)?;
             let mut bytes = chunk.get(..got).unwrap_or_default();
-            let count = match self.to {
-                None => self.output.try_write(&mut bytes)?,
-                Some(to) => self.output.try_write_at(&mut bytes, to)?,
+            let count = match (got, self.to) {
+                (0, _) => 0,
+                (_, None) => self.output.try_write(&mut bytes)?,
+                (_, Some((to, _))) => self.output.try_write_at(&mut bytes, to)?,
             };
+            if count == 0 {
+                return Ok(true);
+            }
             self.done += count;
-            self.at = self.at.saturating_add(count as u64);
-            self.to = self.to.map(|to| to.saturating_add(count as u64));
+            self.at.0 = self.at.0.saturating_add(count as u64);
+            if let Some((to, _)) = &mut self.to {
+                *to = to.saturating_add(count as u64);
+            }
         }
-        Ok(())
+        Ok(self.done == self.wanted)
     }
 
-    /// Waits until the output takes more, and goes on, to the end.
-    async fn complete(&mut self, thread: &Arc<Thread>) -> Result<()> {
+    /// Goes on to the end after a first piece that was not all: pauses between pieces, waits until the output takes more.
+    async fn complete(&mut self, thread: &Arc<Thread>, first: Result<bool>) -> Result<()> {
         let output = Arc::clone(&self.output);
-        let queue = output.file().wait_queue(Side::Write).ok_or(Errno::EAGAIN)?;
-        let attempt = || unless_again(self.advance());
-        wait_until(thread, queue, None, attempt)
-            .await
-            .unwrap_or_else(|interruption| Err(restartable(interruption)))
+        let mut last = first;
+        loop {
+            last = match (last, output.file().wait_queue(Side::Write)) {
+                (Ok(true), _) => return Ok(()),
+                (Ok(false), _) if goes_on(thread, &output).await => self.advance(),
+                (Ok(false), _) => return Err(RESTART),
+                (Err(Errno::EAGAIN), Some(queue)) if !output.nonblocking() => {
+                    wait_until(thread, queue, None, || unless_again(self.advance()))
+                        .await
+                        .unwrap_or_else(|interruption| Err(restartable(interruption)))
+                }
+                (Err(errno), _) => return Err(errno),
+            };
+        }
     }
 
-    /// The result of the call, `outcome` having ended the copy; notes where it ended at `place`, or as the input's position.
-    fn finish(&self, thread: &Thread, outcome: Result<()>, place: UserAddr) -> Result<usize> {
-        if place.0 == 0 {
-            self.input.reposition(|_| Ok(self.at))?;
-        } else {
-            let space = thread.process.space().ok_or(Errno::EFAULT)?;
-            space.write_user(place, &self.at)?;
+    /// The result of the call, `outcome` having ended the copy; notes where it ended.
+    fn finish(&self, thread: &Thread, outcome: Result<()>) -> Result<usize> {
+        note(thread, &self.input, self.at)?;
+        if let Some(to) = self.to {
+            note(thread, &self.output, to)?;
         }
         match outcome {
             Ok(()) => Ok(self.done),
             Err(errno) => finish_write(thread, self.done, errno),
         }
     }
+
+    /// Does the copy: at once if it is short and the output takes it all.
+    fn run(mut self, call: &mut Call<'_>) -> Answer {
+        let waits = !self.output.nonblocking();
+        match self.advance() {
+            Ok(true) => self.finish(call.thread(), Ok(())).map(Outcome::Done),
+            Err(errno) if errno != Errno::EAGAIN || !waits => {
+                self.finish(call.thread(), Err(errno)).map(Outcome::Done)
+            }
+            first => {
+                let thread = Arc::clone(call.thread());
+                call.wait(async move {
+                    let outcome = self.complete(&thread, first).await;
+                    self.finish(&thread, outcome)
+                })
+            }
+        }
+    }
+}
+
+/// Notes that a copy has got to `at` in `file`: at an address, or as its position.
+fn note(thread: &Thread, file: &OpenFile, (at, place): (u64, UserAddr)) -> Result<()> {
+    if place.0 == 0 {
+        return file.reposition(|_| Ok(at)).map(|_| ());
+    }
+    let space = thread.process.space().ok_or(Errno::EFAULT)?;
+    space.write_user(place, &at)
 }
 
 /// The offset at `place`, or if that is NULL the position of `file`.
@@ -95,27 +135,15 @@ pub(super) fn sendfile(call: &mut Call<'_>) -> Answer {
     }
     let at = start(call, &input, place)?;
     let wanted = call.size::<3>().min(TRANSFER_MAX);
-    let waits = !output.nonblocking();
-    let mut copy = Copy {
+    let copy = Copy {
         input,
         output,
-        at,
+        at: (at, place),
         to: None,
         wanted,
         done: 0,
     };
-    match copy.advance() {
-        Err(Errno::EAGAIN) if waits => {
-            let thread = Arc::clone(call.thread());
-            call.wait(async move {
-                let outcome = copy.complete(&thread).await;
-                copy.finish(&thread, outcome, place)
-            })
-        }
-        outcome => copy
-            .finish(call.thread(), outcome, place)
-            .map(Outcome::Done),
-    }
+    copy.run(call)
 }
 
 /// copy_file_range(2), between regular files. EISDIR, EINVAL: something else, or ranges of one file that overlap. EBADF: the
@@ -149,21 +177,13 @@ pub(super) fn copy_file_range(call: &mut Call<'_>) -> Answer {
     if wanted == 0 {
         return DONE;
     }
-    let out = Arc::clone(&output);
-    let mut copy = Copy {
+    let copy = Copy {
         input,
         output,
-        at,
-        to: Some(end),
+        at: (at, from),
+        to: Some((end, to)),
         wanted,
         done: 0,
     };
-    let outcome = copy.advance();
-    let reached = copy.to.unwrap_or(end);
-    if to.0 == 0 {
-        out.reposition(|_| Ok(reached))?;
-    } else {
-        call.space().write_user(to, &reached)?;
-    }
-    copy.finish(call.thread(), outcome, from).map(Outcome::Done)
+    copy.run(call)
 }

@@ -1,8 +1,12 @@
-//! Calls on the caller's address space.
+//! Calls on the caller's address space. What may touch many pages is done in pieces, with pauses.
+
+use alloc::sync::Arc;
 
 use super::{Answer, Call, DONE, Outcome};
-use crate::machine::{Access, PAGE_SIZE, UserAddr};
-use crate::mm::{Backing, MapRequest, MemoryObject, Move, Placement};
+use crate::machine::{Access, PAGE_SIZE, USER_END, UserAddr};
+use crate::mm::{AddressSpace, Backing, MapRequest, MemoryObject, Move, Placement};
+use crate::process::thread::Killable;
+use crate::wait::pause::{PIECE_PAGES, pause};
 use crate::{Errno, Result};
 
 const MAP_SHARED: u32 = 1;
@@ -123,8 +127,39 @@ fn file_backing(
 
 /// munmap(2).
 pub(super) fn munmap(call: &mut Call<'_>) -> Answer {
-    call.space().unmap(call.addr::<0>(), call.size::<1>())?;
-    DONE
+    let end = end_of(call.addr::<0>(), call.size::<1>());
+    let piece = move |space: &AddressSpace, from: UserAddr| {
+        space.unmap_piece(from, end.wrapping_sub(from.0))
+    };
+    in_pieces(call, piece, |_| Ok(0))
+}
+
+/// The address behind `length` bytes at `start`; what wraps around is refused by those who check.
+fn end_of(start: UserAddr, length: usize) -> usize {
+    start.0.wrapping_add(length)
+}
+
+/// Does `piece` on the caller's memory from argument 0 on until it has nothing left, with pauses, which only the end of the
+/// process ends early; then `end`.
+fn in_pieces(
+    call: &mut Call<'_>,
+    piece: impl Fn(&AddressSpace, UserAddr) -> Result<Option<UserAddr>> + Send + 'static,
+    end: impl FnOnce(&AddressSpace) -> Result<usize> + Send + 'static,
+) -> Answer {
+    let Some(mut next) = piece(call.space(), call.addr::<0>())? else {
+        return end(call.space()).map(Outcome::Done);
+    };
+    let space = Arc::clone(call.space());
+    let thread = Killable(Arc::clone(call.thread()));
+    call.wait(async move {
+        loop {
+            pause(&thread).await.map_err(|why| why.errno())?;
+            match piece(&space, next)? {
+                Some(further) => next = further,
+                None => return end(&space),
+            }
+        }
+    })
 }
 
 /// mprotect(2). PROT_GROWSDOWN and PROT_GROWSUP are EINVAL: nothing grows.
@@ -133,9 +168,12 @@ pub(super) fn mprotect(call: &mut Call<'_>) -> Answer {
     if bits & PROT_GROWS != 0 {
         return Err(Errno::EINVAL);
     }
-    call.space()
-        .protect(call.addr::<0>(), call.size::<1>(), access(bits)?)?;
-    DONE
+    let access = access(bits)?;
+    let end = end_of(call.addr::<0>(), call.size::<1>());
+    let piece = move |space: &AddressSpace, from: UserAddr| {
+        space.protect_piece(from, end.wrapping_sub(from.0), access)
+    };
+    in_pieces(call, piece, |_| Ok(0))
 }
 
 /// brk(2), as the system call: returns where the end is then.
@@ -167,10 +205,8 @@ pub(super) fn madvise(call: &mut Call<'_>) -> Answer {
     const MADV_FREE: i32 = 8;
     let (start, length) = (call.addr::<0>(), call.size::<1>());
     match call.int::<2>() {
-        MADV_DONTNEED => call.space().discard(start, length)?,
-        MADV_FREE if call.space().is_anonymous(start, length) => {
-            call.space().discard(start, length)?
-        }
+        MADV_DONTNEED => return discard(call),
+        MADV_FREE if call.space().is_anonymous(start, length) => return discard(call),
         // MADV_NORMAL to MADV_WILLNEED; DOFORK; HUGEPAGE to DODUMP; KEEPONFORK to PAGEOUT (asm-generic/mman-common.h).
         0..=3 | 11 | 14..=17 | 19..=21 => check_mapped(call)?,
         _ => return Err(Errno::EINVAL),
@@ -178,24 +214,45 @@ pub(super) fn madvise(call: &mut Call<'_>) -> Answer {
     DONE
 }
 
-/// mincore(2): one byte a page, 1 for those that are in memory.
+/// Forgets the range of arguments 0 and 1. ENOMEM: part of it is not mapped.
+fn discard(call: &mut Call<'_>) -> Answer {
+    let (start, length) = (call.addr::<0>(), call.size::<1>());
+    let end = end_of(start, length);
+    let piece = move |space: &AddressSpace, from: UserAddr| {
+        space.discard_piece(from, end.wrapping_sub(from.0))
+    };
+    in_pieces(call, piece, move |space| {
+        if space.is_mapped(start, length)? {
+            Ok(0)
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    })
+}
+
+/// mincore(2): one byte a page, 1 for those that are in memory. EINVAL: misaligned. ENOMEM: not all is mapped. EFAULT.
 pub(super) fn mincore(call: &mut Call<'_>) -> Answer {
+    /// Pages told of at once.
+    const CHUNK: usize = 64;
     let (start, to) = (call.addr::<0>(), call.addr::<2>());
     if !start.0.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    let pages = call.size::<1>().div_ceil(PAGE_SIZE);
-    for page in 0..pages {
-        let at = page
-            .checked_mul(PAGE_SIZE)
-            .and_then(|offset| start.0.checked_add(offset));
-        let resident = call
-            .space()
-            .is_resident(UserAddr(at.ok_or(Errno::ENOMEM)?))?;
-        call.space()
-            .write_user(UserAddr(to.0.wrapping_add(page)), &u8::from(resident))?;
-    }
-    DONE
+    let end = start.0.checked_add(call.size::<1>());
+    let end = end.filter(|end| *end <= USER_END).ok_or(Errno::ENOMEM)?;
+    let piece = move |space: &AddressSpace, UserAddr(from): UserAddr| {
+        let until = end.min(from.saturating_add(PIECE_PAGES * PAGE_SIZE));
+        for at in (from..until).step_by(CHUNK * PAGE_SIZE) {
+            let mut chunk = [0; CHUNK];
+            let pages = (until - at).div_ceil(PAGE_SIZE).min(CHUNK);
+            let chunk = chunk.get_mut(..pages).unwrap_or_default();
+            space.residency(UserAddr(at), chunk)?;
+            let done = (at - start.0) / PAGE_SIZE;
+            space.write_bytes(UserAddr(to.0.wrapping_add(done)), chunk)?;
+        }
+        Ok((until < end).then_some(UserAddr(until)))
+    };
+    in_pieces(call, piece, |_| Ok(0))
 }
 
 /// ENOMEM unless all of the range of arguments 0 and 1 is mapped.

@@ -1,20 +1,26 @@
 //! read and write and their kin: THE blocking loop over [`File`](crate::fs::file::File), which never blocks itself.
+//!
+//! What is long is done in pieces ([`OpenFile::piece`]): between two of them others have their turn, and signals are seen.
 
 use alloc::sync::Arc;
 
 use super::{Answer, Call, Outcome};
 use crate::fs::file::{Side, Special};
 use crate::fs::open_file::OpenFile;
-use crate::io::{Sink, Source};
+use crate::io::{Piece, Sink, Source};
 use crate::machine::{PAGE_SIZE, UserAddr};
 use crate::mm::{UserBuffer, UserSlice};
 use crate::process::signal::{self, RESTART, Signal};
-use crate::process::thread::Thread;
+use crate::process::thread::{Killable, Thread};
+use crate::wait::pause::pause;
 use crate::wait::{Interruption, Sleeper, wait_until};
 use crate::{Errno, Result};
 
 /// The most bytes that one call moves (MAX_RW_COUNT of read(2)): a multiple of the page size below 2^31.
 pub(super) const TRANSFER_MAX: usize = (i32::MAX as usize) & !(PAGE_SIZE - 1);
+
+/// Where a read or write takes place: at the file's position, which it moves (None), or at an offset.
+type Place = Option<u64>;
 
 /// read(2). What can be done at once is done without a hold on the caller's memory or a place to wait in.
 pub(super) fn read(call: &mut Call<'_>) -> Answer {
@@ -24,27 +30,43 @@ pub(super) fn read(call: &mut Call<'_>) -> Answer {
         let buffer = UserBuffer::new(call.space(), call.addr::<1>(), length)?;
         return read_terminal(call, file, buffer);
     }
+    let piece = length.min(file.piece());
     let outcome = match UserSlice::new(call.space(), call.addr::<1>(), length) {
-        Ok(mut slice) => file.try_read(&mut slice),
+        Ok(mut slice) => {
+            slice.shorten(piece);
+            file.try_read(&mut slice)
+        }
         Err(errno) => Err(errno),
     };
     match outcome {
-        Ok(count) => Ok(Outcome::Done(count)),
-        Err(errno) => read_failed(call, file, errno),
+        Ok(count) if count < piece || piece == length => Ok(Outcome::Done(count)),
+        outcome => read_on(call, file, outcome),
     }
 }
 
-/// A read that could not be done at once.
+/// A read of one stretch that is not over after the first attempt.
 #[cold]
 #[inline(never)]
-fn read_failed(call: &mut Call<'_>, file: Arc<OpenFile>, errno: Errno) -> Answer {
-    if errno != Errno::EAGAIN || file.nonblocking() {
-        return Err(errno);
-    }
-    let length = call.size::<2>().min(TRANSFER_MAX);
-    let mut buffer = UserBuffer::new(call.space(), call.addr::<1>(), length)?;
+fn read_on(call: &mut Call<'_>, file: Arc<OpenFile>, outcome: Result<usize>) -> Answer {
+    let done = match outcome {
+        Ok(done) => done,
+        Err(errno) if errno != Errno::EAGAIN || file.nonblocking() => return Err(errno),
+        Err(_) => 0,
+    };
+    let mut buffer = rest_of_buffer(call, done)?;
     let thread = Arc::clone(call.thread());
-    call.wait(async move { read_waiting(&thread, &file, &mut buffer).await })
+    if done > 0 {
+        call.wait(async move { read_pieces(&thread, &file, &mut buffer, None, done).await })
+    } else {
+        call.wait(async move { read_waiting(&thread, &file, &mut buffer).await })
+    }
+}
+
+/// The stretch of arguments 1 and 2 behind its first `done` bytes.
+fn rest_of_buffer(call: &Call<'_>, done: usize) -> Result<UserBuffer> {
+    let rest = call.size::<2>().min(TRANSFER_MAX) - done;
+    let at = UserAddr(call.addr::<1>().0.wrapping_add(done));
+    UserBuffer::new(call.space(), at, rest)
 }
 
 /// write(2). As [`read`].
@@ -55,7 +77,10 @@ pub(super) fn write(call: &mut Call<'_>) -> Answer {
         check_terminal_write(call, &file)?;
     }
     let outcome = match UserSlice::new(call.space(), call.addr::<1>(), length) {
-        Ok(mut slice) => file.try_write(&mut slice),
+        Ok(mut slice) => {
+            slice.shorten(file.piece());
+            file.try_write(&mut slice)
+        }
         Err(errno) => Err(errno),
     };
     match outcome {
@@ -72,11 +97,9 @@ fn write_on(call: &mut Call<'_>, file: Arc<OpenFile>, outcome: Result<usize>) ->
         First::Over(answer) => return answer,
         First::Wait(done) => done,
     };
-    let rest = call.size::<2>().min(TRANSFER_MAX) - done;
-    let at = UserAddr(call.addr::<1>().0.wrapping_add(done));
-    let mut buffer = UserBuffer::new(call.space(), at, rest)?;
+    let mut buffer = rest_of_buffer(call, done)?;
     let thread = Arc::clone(call.thread());
-    call.wait(async move { write_waiting(&thread, &file, &mut buffer, done).await })
+    call.wait(async move { write_waiting(&thread, &file, &mut buffer, None, done).await })
 }
 
 /// What the first attempt of a write that is not complete means.
@@ -89,7 +112,7 @@ enum First {
 
 fn first_write(call: &Call<'_>, file: &OpenFile, outcome: Result<usize>) -> First {
     match outcome {
-        Ok(count) if file.nonblocking() || takes_units(file) => {
+        Ok(count) if takes_units(file) || (file.nonblocking() && count < file.piece()) => {
             First::Over(Ok(Outcome::Done(count)))
         }
         Ok(count) => First::Wait(count),
@@ -107,14 +130,14 @@ fn takes_units(file: &OpenFile) -> bool {
 pub(super) fn readv(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
     let buffer = vector(call)?;
-    read_into(call, file, buffer)
+    read_into(call, file, buffer, None)
 }
 
 /// writev(2).
 pub(super) fn writev(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
     let buffer = vector(call)?;
-    write_from(call, file, buffer)
+    write_from(call, file, buffer, None)
 }
 
 /// The buffer that arguments 1 and 2 describe as an array of iovecs.
@@ -123,17 +146,77 @@ fn vector(call: &Call<'_>) -> Result<UserBuffer> {
     UserBuffer::from_iovec(call.space(), call.addr::<1>(), count)
 }
 
-fn read_into(call: &mut Call<'_>, file: Arc<OpenFile>, mut buffer: UserBuffer) -> Answer {
-    if file.is_terminal() {
+fn read_into(
+    call: &mut Call<'_>,
+    file: Arc<OpenFile>,
+    mut buffer: UserBuffer,
+    place: Place,
+) -> Answer {
+    if file.is_terminal() && place.is_none() {
         return read_terminal(call, file, buffer);
     }
-    match file.try_read(&mut buffer) {
+    let wanted = Sink::remaining(&buffer);
+    let piece = wanted.min(file.piece());
+    let thread = call.thread();
+    match try_read(&file, &mut buffer, place, 0) {
+        Ok(done) if done < piece || piece == wanted => Ok(Outcome::Done(done)),
+        Ok(done) => {
+            let thread = Arc::clone(thread);
+            call.wait(async move { read_pieces(&thread, &file, &mut buffer, place, done).await })
+        }
         Err(Errno::EAGAIN) if !file.nonblocking() => {
-            let thread = Arc::clone(call.thread());
+            let thread = Arc::clone(thread);
             call.wait(async move { read_waiting(&thread, &file, &mut buffer).await })
         }
-        outcome => outcome.map(Outcome::Done),
+        Err(errno) => Err(errno),
     }
+}
+
+/// Reads the next piece of a read of which `done` bytes are done.
+fn try_read(file: &OpenFile, buffer: &mut UserBuffer, place: Place, done: usize) -> Result<usize> {
+    let mut piece = Piece::new(buffer, file.piece());
+    match place {
+        None => file.try_read(&mut piece),
+        Some(at) => file.try_read_at(&mut piece, at.saturating_add(done as u64)),
+    }
+}
+
+/// As [`try_read`], for a write.
+fn try_write(file: &OpenFile, buffer: &mut UserBuffer, place: Place, done: usize) -> Result<usize> {
+    let mut piece = Piece::new(buffer, file.piece());
+    match place {
+        None => file.try_write(&mut piece),
+        Some(at) => file.try_write_at(&mut piece, at.saturating_add(done as u64)),
+    }
+}
+
+/// Lets others have their turn between two pieces of a call on `file`. False: the call ends here. What has positions is not
+/// interrupted by signals, only by the end of the process (read(2) of a disk file).
+pub(super) async fn goes_on(thread: &Arc<Thread>, file: &OpenFile) -> bool {
+    if file.seekable() {
+        pause(&Killable(Arc::clone(thread))).await.is_ok()
+    } else {
+        pause(thread).await.is_ok()
+    }
+}
+
+/// Reads on, `done` bytes being done, until a piece is short. An error or a signal now leaves it at what there is.
+async fn read_pieces(
+    thread: &Arc<Thread>,
+    file: &OpenFile,
+    sink: &mut UserBuffer,
+    place: Place,
+    mut done: usize,
+) -> Result<usize> {
+    while Sink::remaining(sink) > 0 && goes_on(thread, file).await {
+        let wanted = Sink::remaining(sink).min(file.piece());
+        let count = try_read(file, sink, place, done).unwrap_or(0);
+        done += count;
+        if count < wanted {
+            break;
+        }
+    }
+    Ok(done)
 }
 
 /// A terminal is read in the foreground alone. Without waiting, what is there counts, be it less than VMIN.
@@ -206,12 +289,17 @@ pub(super) fn unless_again<T>(outcome: Result<T>) -> Option<Result<T>> {
     }
 }
 
-fn write_from(call: &mut Call<'_>, file: Arc<OpenFile>, mut buffer: UserBuffer) -> Answer {
-    if file.is_terminal() {
+fn write_from(
+    call: &mut Call<'_>,
+    file: Arc<OpenFile>,
+    mut buffer: UserBuffer,
+    place: Place,
+) -> Answer {
+    if file.is_terminal() && place.is_none() {
         check_terminal_write(call, &file)?;
     }
     let wanted = Source::remaining(&buffer);
-    let done = match file.try_write(&mut buffer) {
+    let done = match try_write(&file, &mut buffer, place, 0) {
         Ok(count) if count == wanted => return Ok(Outcome::Done(count)),
         outcome => match first_write(call, &file, outcome) {
             First::Over(answer) => return answer,
@@ -219,7 +307,7 @@ fn write_from(call: &mut Call<'_>, file: Arc<OpenFile>, mut buffer: UserBuffer) 
         },
     };
     let thread = Arc::clone(call.thread());
-    call.wait(async move { write_waiting(&thread, &file, &mut buffer, done).await })
+    call.wait(async move { write_waiting(&thread, &file, &mut buffer, place, done).await })
 }
 
 /// With TOSTOP a terminal is written in the foreground alone.
@@ -234,20 +322,27 @@ fn check_terminal_write(call: &Call<'_>, file: &OpenFile) -> Result<()> {
     }
 }
 
-/// Writes until all is taken. An error or a signal after progress gives the count.
+/// Writes on, `done` bytes being done, until all is taken. An error or a signal after progress gives the count.
 async fn write_waiting(
     thread: &Arc<Thread>,
     file: &OpenFile,
     source: &mut UserBuffer,
+    place: Place,
     mut done: usize,
 ) -> Result<usize> {
+    let mut full_piece = done > 0 && done == file.piece();
     while Source::remaining(source) > 0 {
-        let attempt = || unless_again(file.try_write(source));
+        if full_piece && !goes_on(thread, file).await {
+            break;
+        }
+        let mut attempt = || try_write(file, source, place, done);
         let outcome = match file.file().wait_queue(Side::Write) {
-            Some(queue) => wait_until(thread, queue, None, attempt)
-                .await
-                .unwrap_or_else(|interruption| Err(restartable(interruption))),
-            None => file.try_write(source),
+            Some(queue) if !file.nonblocking() => {
+                wait_until(thread, queue, None, || unless_again(attempt()))
+                    .await
+                    .unwrap_or_else(|interruption| Err(restartable(interruption)))
+            }
+            _ => attempt(),
         };
         match outcome {
             Ok(0) => break,
@@ -256,6 +351,7 @@ async fn write_waiting(
                 if takes_units(file) {
                     break;
                 }
+                full_piece = count == file.piece();
             }
             Err(errno) => return finish_write(thread, done, errno),
         }
@@ -284,38 +380,32 @@ pub(super) fn offset(argument: u64) -> Result<u64> {
 pub(super) fn pread64(call: &mut Call<'_>) -> Answer {
     let at = offset(call.arg::<3>())?;
     let file = call.file::<0>()?;
-    let mut buffer = UserBuffer::new(
-        call.space(),
-        call.addr::<1>(),
-        call.size::<2>().min(TRANSFER_MAX),
-    )?;
-    file.try_read_at(&mut buffer, at).map(Outcome::Done)
+    let buffer = rest_of_buffer(call, 0)?;
+    read_into(call, file, buffer, Some(at))
 }
 
 /// pwrite64(2).
 pub(super) fn pwrite64(call: &mut Call<'_>) -> Answer {
     let at = offset(call.arg::<3>())?;
     let file = call.file::<0>()?;
-    let mut buffer = UserBuffer::new(
-        call.space(),
-        call.addr::<1>(),
-        call.size::<2>().min(TRANSFER_MAX),
-    )?;
-    file.try_write_at(&mut buffer, at).map(Outcome::Done)
+    let buffer = rest_of_buffer(call, 0)?;
+    write_from(call, file, buffer, Some(at))
 }
 
 /// preadv(2): on a 64-bit machine the offset is whole in argument 3.
 pub(super) fn preadv(call: &mut Call<'_>) -> Answer {
     let at = offset(call.arg::<3>())?;
     let file = call.file::<0>()?;
-    file.try_read_at(&mut vector(call)?, at).map(Outcome::Done)
+    let buffer = vector(call)?;
+    read_into(call, file, buffer, Some(at))
 }
 
 /// pwritev(2).
 pub(super) fn pwritev(call: &mut Call<'_>) -> Answer {
     let at = offset(call.arg::<3>())?;
     let file = call.file::<0>()?;
-    file.try_write_at(&mut vector(call)?, at).map(Outcome::Done)
+    let buffer = vector(call)?;
+    write_from(call, file, buffer, Some(at))
 }
 
 /// RWF_HIPRI, RWF_DSYNC and RWF_SYNC ask for what is done anyway. EOPNOTSUPP: another one.
@@ -350,7 +440,7 @@ pub(super) fn pwritev2(call: &mut Call<'_>) -> Answer {
     }
 }
 
-/// getrandom(2). Never blocks: the generator is seeded at boot.
+/// getrandom(2). Never blocks: the generator is seeded at boot. A signal ends a long one early.
 pub(super) fn getrandom(call: &mut Call<'_>) -> Answer {
     const KNOWN: u32 = 7;
     if call.uint::<2>() & !KNOWN != 0 || call.uint::<2>() & 6 == 6 {
@@ -364,5 +454,19 @@ pub(super) fn getrandom(call: &mut Call<'_>) -> Answer {
     if Sink::remaining(&buffer) == 0 {
         return super::DONE;
     }
-    call.kernel.random.read(&mut buffer).map(Outcome::Done)
+    let kernel = call.kernel;
+    let mut done = kernel.random.read(&mut buffer)?;
+    if Sink::remaining(&buffer) == 0 {
+        return Ok(Outcome::Done(done));
+    }
+    let thread = Arc::clone(call.thread());
+    call.wait(async move {
+        while Sink::remaining(&buffer) > 0 && pause(&thread).await.is_ok() {
+            match kernel.random.read(&mut buffer) {
+                Ok(count) => done += count,
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    })
 }

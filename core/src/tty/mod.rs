@@ -28,8 +28,9 @@ use crate::wait::WaitQueue;
 /// The size of a terminal's window (tty_ioctl(4), struct winsize).
 pub type WindowSize = [u16; 4];
 
-/// Bytes moved between a program and the terminal in one piece.
-const CHUNK: usize = 256;
+/// Bytes moved between a program and the terminal in one piece. The machine takes them as fast as its serial line does, and
+/// nothing else happens meanwhile: 11 ms at 115,200 baud.
+const CHUNK: usize = 128;
 
 /// A terminal.
 pub struct Tty {
@@ -281,6 +282,10 @@ impl File for TtyFile {
 
     fn try_write(&self, source: &mut dyn Source, _: u64) -> Result<usize> {
         self.tty.write(source)
+    }
+
+    fn piece(&self) -> usize {
+        CHUNK
     }
 
     fn poll(&self) -> Readiness {

@@ -23,6 +23,7 @@ mod file;
 mod futex;
 mod ipc_call;
 mod link;
+mod long_call;
 mod memory;
 mod pipe_end;
 mod pipe_fault;
@@ -60,6 +61,7 @@ const SUITES: &[&[runner::Test]] = &[
     file::TESTS,
     directory::TESTS,
     link::TESTS,
+    long_call::TESTS,
     pipe_size::TESTS,
     pipe_end::TESTS,
     pipe_signal::TESTS,

@@ -68,6 +68,10 @@ impl Machine for Aarch64 {
         self.interrupts.take()
     }
 
+    fn poll_interrupt(&self) -> Irq {
+        self.interrupts.take()
+    }
+
     #[inline]
     fn run_user(&self, context: &mut UserContext, space: SpaceToken) -> Trap {
         trap::run_user(context, space, || Trap::Interrupt(self.interrupts.take()))

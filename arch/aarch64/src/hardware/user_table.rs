@@ -312,6 +312,27 @@ impl PageTable for UserTable {
         barrier::dsb_ish();
     }
 
+    fn first_present(&self, start: UserAddr, end: UserAddr) -> Option<UserAddr> {
+        let (UserAddr(mut page), UserAddr(end)) = (start, end);
+        while page < end {
+            match self.leaf_table(page) {
+                Err(hole) => page = (page & !(hole - 1)) + hole,
+                Ok(table) => {
+                    let first = page / PAGE_SIZE % ENTRIES;
+                    let present =
+                        |entry: &AtomicU64| entry.load(Ordering::Relaxed) & Bits::VALID.bits() != 0;
+                    let entries = table.entries().get(first..).unwrap_or_default();
+                    if let Some(at) = entries.iter().position(present) {
+                        let found = page + at * PAGE_SIZE;
+                        return (found < end).then_some(UserAddr(found));
+                    }
+                    page = (page | (LEAF_BYTES - 1)) + 1;
+                }
+            }
+        }
+        None
+    }
+
     fn token(&self) -> SpaceToken {
         SpaceToken((self.root.0 * PAGE_SIZE) as u64 | u64::from(self.asid) << 48)
     }

@@ -131,6 +131,13 @@ impl PageTable for HostTable {
         }
     }
 
+    fn first_present(&self, start: UserAddr, end: UserAddr) -> Option<UserAddr> {
+        let range = start.0 / PAGE_SIZE..end.0.div_ceil(PAGE_SIZE).max(start.0 / PAGE_SIZE);
+        let entries = locked(&self.entries);
+        let first = entries.range(range).next();
+        first.map(|(page, _)| UserAddr(page * PAGE_SIZE))
+    }
+
     fn token(&self) -> SpaceToken {
         SpaceToken(self.token)
     }

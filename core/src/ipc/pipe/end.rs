@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 
 use halyard_cell::SpinGuard;
 
-use super::{Pipe, State};
+use super::{DEFAULT_CAPACITY, Pipe, State};
 use crate::fs::file::{File, Readiness, Side, Special};
 use crate::io::{Sink, Source};
 use crate::wait::WaitQueue;
@@ -157,6 +157,10 @@ impl File for PipeReader {
         Some(&self.pipe.readers)
     }
 
+    fn piece(&self) -> usize {
+        DEFAULT_CAPACITY
+    }
+
     fn special(&self) -> Special<'_> {
         Special::Pipe(&self.pipe)
     }
@@ -177,6 +181,10 @@ impl File for PipeWriter {
 
     fn wait_queue(&self, _side: Side) -> Option<&WaitQueue> {
         Some(&self.pipe.writers)
+    }
+
+    fn piece(&self) -> usize {
+        DEFAULT_CAPACITY
     }
 
     fn special(&self) -> Special<'_> {
@@ -202,6 +210,10 @@ impl File for PipeDuplex {
             Side::Read => self.reader.wait_queue(side),
             Side::Write => self.writer.wait_queue(side),
         }
+    }
+
+    fn piece(&self) -> usize {
+        DEFAULT_CAPACITY
     }
 
     fn special(&self) -> Special<'_> {

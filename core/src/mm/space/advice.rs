@@ -16,16 +16,25 @@ impl AddressSpace {
     /// Forgets what is in the range: private pages read as zeros or as the object has them, shared ones are untouched in
     /// their object (MADV_DONTNEED). ENOMEM: part of it is not mapped; the rest is treated nevertheless.
     pub fn discard(&self, start: UserAddr, length: usize) -> Result<()> {
+        let mut next = Some(start);
+        while let Some(from) = next {
+            next = self.discard_piece(from, start.0.wrapping_add(length).wrapping_sub(from.0))?;
+        }
+        self.is_mapped(start, length)?
+            .then_some(())
+            .ok_or(Errno::ENOMEM)
+    }
+
+    /// As [`AddressSpace::discard`], but no more than takes little time; returns where it is to go on. Whether all is mapped
+    /// is not looked at.
+    pub fn discard_piece(&self, start: UserAddr, length: usize) -> Result<Option<UserAddr>> {
         let (start, end) = checked_range(start, length)?;
         let mut inner = self.inner.lock();
-        if start < end {
-            inner.drop_pages(self.memory, start, end);
+        let until = inner.piece_end(start, end);
+        if start < until {
+            inner.drop_pages(self.memory, start, until);
         }
-        if inner.regions.covers(start, end) {
-            Ok(())
-        } else {
-            Err(Errno::ENOMEM)
-        }
+        Ok((until < end).then_some(UserAddr(until)))
     }
 
     /// Whether all of the range is private memory without an object (what MADV_FREE takes).
@@ -42,14 +51,18 @@ impl AddressSpace {
         touched.all(|region| region.backing.object().is_none())
     }
 
-    /// Whether the page at `page` is in memory, be it the program's or its object's. ENOMEM: not mapped.
-    pub fn is_resident(&self, page: UserAddr) -> Result<bool> {
+    /// Tells of each page from `start` on whether it is in memory, be it the program's or its object's: 1 or 0. ENOMEM: one
+    /// is not mapped.
+    pub fn residency(&self, start: UserAddr, pages: &mut [u8]) -> Result<()> {
         let inner = self.inner.lock();
-        let (_, region) = inner.regions.find(page.0).ok_or(Errno::ENOMEM)?;
-        if inner.table.lookup(UserAddr(page_of(page.0))).is_some() {
-            return Ok(true);
+        let mut page = page_of(start.0);
+        for resident in pages {
+            let (_, region) = inner.regions.find(page).ok_or(Errno::ENOMEM)?;
+            let present = inner.table.lookup(UserAddr(page)).is_some();
+            *resident = u8::from(present || region.object_has(page));
+            page += PAGE_SIZE;
         }
-        Ok(region.object_has(page.0))
+        Ok(())
     }
 
     /// Makes all pages of the range present with what their regions allow, as far as that goes (MAP_POPULATE, mlock).

@@ -152,19 +152,44 @@ impl AddressSpace {
     /// Takes away all mappings in `start..start + length`. EINVAL: empty, misaligned, or not user memory. ENOMEM: a mapping
     /// would have to be cut in two and cannot.
     pub fn unmap(&self, start: UserAddr, length: usize) -> Result<()> {
+        let mut next = Some(start);
+        while let Some(from) = next {
+            next = self.unmap_piece(from, start.0.wrapping_add(length).wrapping_sub(from.0))?;
+        }
+        Ok(())
+    }
+
+    /// As [`AddressSpace::unmap`], but no more than takes little time; returns where it is to go on.
+    pub fn unmap_piece(&self, start: UserAddr, length: usize) -> Result<Option<UserAddr>> {
         let (start, end) = checked_range(start, length).map_err(|_| Errno::EINVAL)?;
         if start == end {
             return Err(Errno::EINVAL);
         }
         let mut inner = self.inner.lock();
         inner.regions.reserve(1)?;
-        inner.remove(self.memory, start, end);
-        Ok(())
+        let until = inner.piece_end(start, end);
+        inner.remove(self.memory, start, until);
+        Ok((until < end).then_some(UserAddr(until)))
     }
 
     /// Changes what the program may do in `start..start + length`. EINVAL: misaligned. ENOMEM: not all of it is mapped.
     /// EACCES: more than a mapping allows. Changes nothing then.
     pub fn protect(&self, start: UserAddr, length: usize, access: Access) -> Result<()> {
+        let mut next = Some(start);
+        while let Some(from) = next {
+            let left = start.0.wrapping_add(length).wrapping_sub(from.0);
+            next = self.protect_piece(from, left, access)?;
+        }
+        Ok(())
+    }
+
+    /// As [`AddressSpace::protect`], but no more than takes little time; returns where it is to go on.
+    pub fn protect_piece(
+        &self,
+        start: UserAddr,
+        length: usize,
+        access: Access,
+    ) -> Result<Option<UserAddr>> {
         let (start, end) = checked_range(start, length)?;
         let mut inner = self.inner.lock();
         if !inner.regions.covers(start, end) {
@@ -180,8 +205,9 @@ impl AddressSpace {
             return Err(Errno::EACCES);
         }
         inner.regions.reserve(2)?;
-        inner.protect(self.memory, start, end, access);
-        Ok(())
+        let until = inner.piece_end(start, end);
+        inner.protect(self.memory, start, until, access);
+        Ok((until < end).then_some(UserAddr(until)))
     }
 }
 

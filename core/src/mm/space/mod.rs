@@ -30,6 +30,7 @@ use crate::machine::{
     Access, Frame, Mapping, OutOfMemory, PAGE_SIZE, PageTable, SpaceToken, USER_END, USER_START,
     UserAddr,
 };
+use crate::wait::pause::PIECE_PAGES;
 use crate::{Errno, Result};
 
 /// Pages whose frames are kept on the kernel's stack while their translations go.
@@ -197,6 +198,17 @@ impl Inner {
             }
         }
         mapped
+    }
+
+    /// How far work on the present pages of `start..end` gets in one piece.
+    fn piece_end(&self, start: usize, end: usize) -> usize {
+        if self.present <= PIECE_PAGES {
+            return end;
+        }
+        let first = self.table.first_present(UserAddr(start), UserAddr(end));
+        first.map_or(end, |first| {
+            end.min(first.0.saturating_add(PIECE_PAGES * PAGE_SIZE))
+        })
     }
 
     /// Takes all present pages of `start..end` out of the table, and then, when no CPU can reach them any more, releases

@@ -135,8 +135,10 @@ impl Inner {
 
     /// Makes what is present in `start..end` present at `to` too.
     fn carry_pages(&mut self, memory: &Memory, start: usize, end: usize, to: usize) -> Result<()> {
-        for from in (start..end).step_by(BATCH * PAGE_SIZE) {
+        let mut next = start;
+        while let Some(UserAddr(from)) = self.table.first_present(UserAddr(next), UserAddr(end)) {
             let until = end.min(from + BATCH * PAGE_SIZE);
+            next = until;
             let mut present = [(
                 0,
                 Mapping {

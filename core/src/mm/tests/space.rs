@@ -6,6 +6,7 @@ use super::{Bench, RW, RX, get, page, put, shared, zeros};
 use crate::Errno;
 use crate::machine::{Access, PAGE_SIZE, USER_END, UserAddr};
 use crate::mm::{AddressSpace, FaultError, Footprint, MapRequest, MemoryObject, Move, Placement};
+use crate::wait::pause::PIECE_PAGES;
 
 fn regions(space: &AddressSpace) -> Vec<(usize, usize, Access)> {
     let mut all = Vec::new();
@@ -520,9 +521,13 @@ fn discard_forgets_private_pages_and_keeps_shared_ones() {
     assert_eq!(get(&space, page(2)), Ok(7));
     assert_eq!(get(&space, page(1)), Ok(7), "as the object has it now");
     assert_eq!(space.discard(page(0), 4 * PAGE_SIZE), Err(Errno::ENOMEM));
-    assert_eq!(space.is_resident(page(2)), Ok(true));
-    assert_eq!(space.is_resident(page(0)), Ok(false));
-    assert_eq!(space.is_resident(page(3)), Err(Errno::ENOMEM));
+    let resident = |at| {
+        let mut pages = [9];
+        space.residency(at, &mut pages).map(|()| pages)
+    };
+    assert_eq!(resident(page(2)), Ok([1]));
+    assert_eq!(resident(page(0)), Ok([0]));
+    assert_eq!(resident(page(3)), Err(Errno::ENOMEM));
     assert!(space.is_anonymous(page(0), PAGE_SIZE) && !space.is_anonymous(page(0), 2 * PAGE_SIZE));
 }
 
@@ -565,4 +570,26 @@ fn region_above_walks_them_all() {
     let second = space.region_above(UserAddr(first.end)).unwrap();
     assert_eq!((first.start, second.start), (page(0).0, page(3).0));
     assert!(space.region_above(UserAddr(second.end)).is_none());
+}
+
+#[test]
+fn unmap_in_pieces_takes_all_and_each_is_bounded() {
+    const PAGES: usize = 2600;
+    let bench = Bench::new(2700);
+    let space = bench.space();
+    let at = anywhere(&space, PAGES);
+    let end = at.0 + PAGES * PAGE_SIZE;
+    for page in (at.0..end).step_by(PAGE_SIZE) {
+        space.fault(UserAddr(page), Access::WRITE).unwrap();
+    }
+    let mut next = Some(at);
+    let mut pieces = 0;
+    while let Some(from) = next {
+        let before = space.footprint().present;
+        next = space.unmap_piece(from, end - from.0).unwrap();
+        assert!(before - space.footprint().present <= PIECE_PAGES);
+        pieces += 1;
+    }
+    let left = space.footprint();
+    assert_eq!((left.mapped, left.present, pieces), (0, 0, 3));
 }
