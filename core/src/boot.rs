@@ -271,7 +271,7 @@ fn start_init(kernel: &'static Kernel, options: &Options) -> crate::Result<()> {
     let signals = ThreadSignals::default();
     let thread = Thread::new(kernel, Arc::clone(&process), pid, Policy::Fair(0), signals);
     let thread = Arc::new(thread);
-    process.add_thread(Arc::clone(&thread));
+    process.add_thread(Arc::clone(&thread))?;
     kernel.processes.add(process, 0);
     kernel.processes.add_thread(Arc::clone(&thread));
     let context = UserContext {

@@ -81,6 +81,14 @@ pub trait PageTable: Send + Sync {
         end: UserAddr,
         visit: &mut dyn FnMut(UserAddr, Mapping) -> Option<Mapping>,
     );
+    /// Removes all pages in `start..end` of a space in which no CPU runs or ever will: without TLB maintenance. Calls `gone`
+    /// for each frame, which may be used for something else at once.
+    fn clear_range(&mut self, start: UserAddr, end: UserAddr, gone: &mut dyn FnMut(Frame)) {
+        self.update_range(start, end, &mut |_, mapping| {
+            gone(mapping.frame);
+            None
+        });
+    }
     /// The first present page in `start..end`. Skips absent tables quickly.
     fn first_present(&self, start: UserAddr, end: UserAddr) -> Option<UserAddr>;
     /// The name to run it by.

@@ -120,10 +120,8 @@ pub fn clone(
         space,
         files,
     );
-    if !process.add_thread(Arc::clone(&thread)) {
-        // The process began to end or to execute another program meanwhile: no thread joins it now.
-        return Err(Errno::EINTR);
-    }
+    // The process may have begun to end or to execute another program meanwhile: no thread joins it then.
+    process.add_thread(Arc::clone(&thread))?;
     if !request.flags.contains(CloneFlags::THREAD) {
         let maker = &task.thread.process;
         let parent = if request.flags.contains(CloneFlags::PARENT) {

@@ -127,7 +127,7 @@ pub fn load(
         let first = first.get(..got).unwrap_or_default();
         match first.strip_prefix(b"#!") {
             Some(line) => request = script(request, line)?,
-            None => return load_elf(kernel, who, &file, first, &request),
+            None => return load_elf(kernel, who, &file, first, request),
         }
     }
     Err(Errno::ELOOP)
@@ -178,7 +178,7 @@ fn load_elf(
     who: &Credentials,
     file: &Arc<MemoryObject>,
     first: &[u8],
-    request: &Request,
+    request: Request,
 ) -> Result<Image> {
     let head = elf::head(first)?;
     let plan = read_plan(file, &head)?;
@@ -219,7 +219,7 @@ fn load_elf(
         who,
         random: &random,
     };
-    let sp = build_stack(&space, stack_end, request, &facts)?;
+    let sp = build_stack(&space, stack_end, &request, &facts)?;
     let regs = UserRegs {
         sp: sp as u64,
         pc: (base + head.entry) as u64,
@@ -228,7 +228,7 @@ fn load_elf(
     Ok(Image {
         space,
         regs,
-        command_line: request.argv.bytes.clone(),
+        command_line: request.argv.bytes,
     })
 }
 

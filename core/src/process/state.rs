@@ -19,6 +19,7 @@ use crate::fs::descriptors::DescriptorTable;
 use crate::fs::path::FsContext;
 use crate::mm::AddressSpace;
 use crate::wait::WaitQueue;
+use crate::{Errno, Result};
 
 /// The longest name (TASK_COMM_LEN of prctl(2), less its NUL).
 const NAME_CHARS: usize = 15;
@@ -301,14 +302,15 @@ impl Process {
         self.threads.lock().list.len()
     }
 
-    /// Adds a thread; false, and not added, if the process is ending or about to execute another program.
-    pub fn add_thread(&self, thread: Arc<Thread>) -> bool {
+    /// Adds a thread. EINTR: the process is ending or about to execute another program. ENOMEM. Not added then.
+    pub fn add_thread(&self, thread: Arc<Thread>) -> Result<()> {
         let mut threads = self.threads.lock();
-        let open = threads.exit.is_none() && threads.executing.is_none();
-        if open {
-            threads.list.push(thread);
+        if threads.exit.is_some() || threads.executing.is_some() {
+            return Err(Errno::EINTR);
         }
-        open
+        threads.list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        threads.list.push(thread);
+        Ok(())
     }
 
     /// Removes a thread; tells whether it was the last.

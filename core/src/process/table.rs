@@ -2,7 +2,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use halyard_cell::SpinLock;
@@ -32,7 +31,12 @@ pub enum Life {
 struct Node {
     process: Arc<Process>,
     life: Life,
-    children: Vec<Pid>,
+    /// Its oldest and youngest child, and its neighbours among its parent's children; 0: none. Links, so that neither fork
+    /// nor the end of a process has to find memory for a list.
+    first_child: Pid,
+    last_child: Pid,
+    older: Pid,
+    younger: Pid,
     /// A stop or continuation that wait has not reported yet.
     report: Option<WaitEvent>,
 }
@@ -109,8 +113,7 @@ impl ProcessTable {
         let mut tree = self.tree.lock();
         process.parent.store(parent, Ordering::Relaxed);
         let pid = process.pid;
-        if let Some(node) = tree.processes.get_mut(&parent) {
-            node.children.push(pid);
+        if let Some(node) = tree.processes.get(&parent) {
             process.group.store(node.process.group(), Ordering::Relaxed);
             process
                 .session
@@ -121,10 +124,14 @@ impl ProcessTable {
             Node {
                 process,
                 life: Life::Alive,
-                children: Vec::new(),
+                first_child: 0,
+                last_child: 0,
+                older: 0,
+                younger: 0,
                 report: None,
             },
         );
+        tree.append_children(parent, pid, pid);
     }
 
     /// Adds a thread.
@@ -177,46 +184,30 @@ impl ProcessTable {
         self.tree.lock().last
     }
 
-    /// All processes in rising order of number.
-    #[must_use]
-    pub fn all(&self) -> Vec<Arc<Process>> {
-        self.tree
-            .lock()
-            .processes
-            .values()
-            .map(|node| Arc::clone(&node.process))
-            .collect()
+    /// The processes that `wanted` admits, zombies included, in rising order of number. The table is locked for each step
+    /// only: what is made meanwhile may be met or not.
+    pub fn each<'a>(
+        &'a self,
+        wanted: impl Fn(&Process) -> bool + 'a,
+    ) -> impl Iterator<Item = Arc<Process>> + 'a {
+        let mut least = 0;
+        core::iter::from_fn(move || {
+            let tree = self.tree.lock();
+            let mut rest = tree.processes.range(least..);
+            let (pid, node) = rest.find(|(_, node)| wanted(&node.process))?;
+            least = pid + 1;
+            Some(Arc::clone(&node.process))
+        })
     }
 
-    /// The processes of a group, zombies included.
-    #[must_use]
-    pub fn group(&self, group: Pid) -> Vec<Arc<Process>> {
-        self.select(|process| process.group() == group)
+    /// The processes of a group, zombies included; see [`ProcessTable::each`].
+    pub fn group(&self, group: Pid) -> impl Iterator<Item = Arc<Process>> + '_ {
+        self.each(move |process| process.group() == group)
     }
 
-    /// The processes of a session.
-    #[must_use]
-    pub fn session(&self, session: Pid) -> Vec<Arc<Process>> {
-        self.select(|process| process.session() == session)
-    }
-
-    fn select(&self, wanted: impl Fn(&Process) -> bool) -> Vec<Arc<Process>> {
-        let tree = self.tree.lock();
-        tree.processes
-            .values()
-            .filter(|node| wanted(&node.process))
-            .map(|node| Arc::clone(&node.process))
-            .collect()
-    }
-
-    /// The children of a process.
-    #[must_use]
-    pub fn children(&self, pid: Pid) -> Vec<Pid> {
-        self.tree
-            .lock()
-            .processes
-            .get(&pid)
-            .map_or_else(Vec::new, |node| node.children.clone())
+    /// The children of a process; see [`ProcessTable::each`].
+    pub fn children(&self, pid: Pid) -> impl Iterator<Item = Arc<Process>> + '_ {
+        self.each(move |process| process.parent() == pid)
     }
 
     /// Processes and threads alive, for sysinfo and /proc/loadavg.
@@ -230,20 +221,7 @@ impl ProcessTable {
     /// and init, who are to look at their children; the parent is None if it has gone.
     pub fn end(&self, pid: Pid, status: Status, unwanted: bool) -> Ended {
         let mut tree = self.tree.lock();
-        let children = tree
-            .processes
-            .get_mut(&pid)
-            .map(|node| core::mem::take(&mut node.children))
-            .unwrap_or_default();
-        for &child in &children {
-            if let Some(node) = tree.processes.get_mut(&child) {
-                node.process.parent.store(INIT, Ordering::Relaxed);
-            }
-        }
-        let adopted = !children.is_empty();
-        if let Some(init) = tree.processes.get_mut(&INIT) {
-            init.children.extend_from_slice(&children);
-        }
+        let adopted = tree.give_children_to_init(pid);
         let parent = tree.processes.get(&pid).map(|node| node.process.parent());
         let parent = parent
             .and_then(|parent| tree.processes.get(&parent))
@@ -287,17 +265,14 @@ impl ProcessTable {
         take: bool,
     ) -> Result<Option<(Arc<Process>, WaitEvent)>> {
         let mut tree = self.tree.lock();
-        let children = tree
-            .processes
-            .get(&parent)
-            .map(|node| node.children.as_slice())
-            .unwrap_or_default();
         let mut any = false;
         let mut found = None;
-        for &child in children {
-            let Some(node) = tree.processes.get(&child) else {
-                continue;
-            };
+        let mut next = tree
+            .processes
+            .get(&parent)
+            .map_or(0, |node| node.first_child);
+        while let Some(node) = tree.processes.get(&next) {
+            next = node.younger;
             if !choice.admits(&node.process) {
                 continue;
             }
@@ -376,10 +351,53 @@ impl Tree {
 
     fn remove(&mut self, pid: Pid) -> Option<Arc<Process>> {
         let node = self.processes.remove(&pid)?;
-        if let Some(parent) = self.processes.get_mut(&node.process.parent()) {
-            parent.children.retain(|child| *child != pid);
+        let parent = node.process.parent();
+        if let Some(older) = self.processes.get_mut(&node.older) {
+            older.younger = node.younger;
+        } else if let Some(parent) = self.processes.get_mut(&parent) {
+            parent.first_child = node.younger;
+        }
+        if let Some(younger) = self.processes.get_mut(&node.younger) {
+            younger.older = node.older;
+        } else if let Some(parent) = self.processes.get_mut(&parent) {
+            parent.last_child = node.older;
         }
         Some(node.process)
+    }
+
+    /// Makes the chain of siblings from `first` to `last` the youngest children of `parent`.
+    fn append_children(&mut self, parent: Pid, first: Pid, last: Pid) {
+        let Some(node) = self.processes.get_mut(&parent) else {
+            return;
+        };
+        let before = core::mem::replace(&mut node.last_child, last);
+        if before == 0 {
+            node.first_child = first;
+        }
+        if let Some(older) = self.processes.get_mut(&before) {
+            older.younger = first;
+        }
+        if let Some(node) = self.processes.get_mut(&first) {
+            node.older = before;
+        }
+    }
+
+    /// The children of `pid`, which has ended, become init's; tells whether there are any.
+    fn give_children_to_init(&mut self, pid: Pid) -> bool {
+        let Some(node) = self.processes.get_mut(&pid) else {
+            return false;
+        };
+        let first = core::mem::take(&mut node.first_child);
+        let last = core::mem::take(&mut node.last_child);
+        let mut next = first;
+        while let Some(child) = self.processes.get(&next) {
+            child.process.parent.store(INIT, Ordering::Relaxed);
+            next = child.younger;
+        }
+        if first != 0 {
+            self.append_children(INIT, first, last);
+        }
+        first != 0
     }
 }
 

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use super::{Answer, Call, DONE, Outcome};
+use crate::process::state::Process;
 use crate::process::thread::Thread;
 use crate::sched::run_queue::Policy;
 use crate::{Errno, Result};
@@ -29,10 +30,10 @@ fn named(call: &Call<'_>) -> Result<Arc<Thread>> {
     }
 }
 
-/// EPERM unless the caller may change `thread`'s scheduling.
-fn may_change(call: &Call<'_>, thread: &Thread) -> Result<()> {
+/// EPERM unless the caller may change the scheduling of `process`'s threads.
+fn may_change(call: &Call<'_>, process: &Process) -> Result<()> {
     let own = call.process().credentials();
-    let other = thread.process.credentials();
+    let other = process.credentials();
     if own.privileged() || own.euid == other.uid || own.euid == other.euid {
         Ok(())
     } else {
@@ -57,7 +58,7 @@ const fn nice_of(policy: Policy) -> i8 {
 }
 
 fn change(call: &Call<'_>, thread: &Thread, policy: Policy) -> Answer {
-    may_change(call, thread)?;
+    may_change(call, &thread.process)?;
     if policy.rank() > 0 && !call.process().credentials().privileged() {
         return Err(Errno::EPERM);
     }
@@ -163,7 +164,7 @@ pub(super) fn sched_setaffinity(call: &mut Call<'_>) -> Answer {
             call.addr::<2>().0.wrapping_add(at),
         ))?;
     }
-    may_change(call, &thread)?;
+    may_change(call, &thread.process)?;
     let all = (1u64 << call.kernel.scheduler.online_count()) - 1;
     if u64::from_le_bytes(mask) & all == all {
         DONE
@@ -177,41 +178,66 @@ const PRIO_PROCESS: u32 = 0;
 /// setpriority(2), for processes (their threads) and single threads; groups and users are EINVAL.
 pub(super) fn setpriority(call: &mut Call<'_>) -> Answer {
     let nice = call.int::<2>().clamp(-20, 19) as i8;
-    for thread in prioritised(call)? {
-        may_change(call, &thread)?;
+    let privileged = call.process().credentials().privileged();
+    let target = prioritised(call)?;
+    may_change(call, target.as_ref().unwrap_or(call.process()))?;
+    for_each_prioritised(call, target.as_deref(), |thread| {
         if let Policy::Fair(before) = thread.schedule.policy() {
-            if nice < before && !call.process().credentials().privileged() {
+            if nice < before && !privileged {
                 return Err(Errno::EACCES);
             }
             thread.schedule.set_policy(Policy::Fair(nice));
         }
-    }
+        Ok(())
+    })?;
     DONE
 }
 
 /// getpriority(2): 20 minus the nice value, as the system call has it.
 pub(super) fn getpriority(call: &mut Call<'_>) -> Answer {
-    let least = prioritised(call)?
-        .into_iter()
-        .map(|thread| nice_of(thread.schedule.policy()))
-        .min();
-    let nice = least.ok_or(Errno::ESRCH)?;
-    Ok(Outcome::Done((20 - i32::from(nice)) as usize))
+    let mut least = i8::MAX;
+    let target = prioritised(call)?;
+    for_each_prioritised(call, target.as_deref(), |thread| {
+        least = least.min(nice_of(thread.schedule.policy()));
+        Ok(())
+    })?;
+    Ok(Outcome::Done((20 - i32::from(least)) as usize))
 }
 
-fn prioritised(call: &Call<'_>) -> Result<alloc::vec::Vec<Arc<Thread>>> {
+/// The process whose threads arguments 0 and 1 name; None: the calling thread alone. ESRCH.
+fn prioritised(call: &Call<'_>) -> Result<Option<Arc<Process>>> {
     if call.uint::<0>() != PRIO_PROCESS {
         return Err(Errno::EINVAL);
     }
-    let who = call.int::<1>();
-    if who == 0 {
-        return Ok(alloc::vec![Arc::clone(call.thread())]);
+    match u32::try_from(call.int::<1>()) {
+        Ok(0) => Ok(None),
+        Ok(who) => call
+            .kernel
+            .processes
+            .process(who)
+            .map(Some)
+            .ok_or(Errno::ESRCH),
+        Err(_) => Err(Errno::ESRCH),
     }
-    let table = &call.kernel.processes;
-    let who = u32::try_from(who).map_err(|_| Errno::ESRCH)?;
-    table
-        .process(who)
-        .map(|process| process.threads())
-        .filter(|list| !list.is_empty())
-        .ok_or(Errno::ESRCH)
+}
+
+/// Does `visit`, which takes no lock, for each thread of `process`, or for the calling one, up to the first error. ESRCH: it
+/// has none left.
+fn for_each_prioritised(
+    call: &Call<'_>,
+    process: Option<&Process>,
+    mut visit: impl FnMut(&Arc<Thread>) -> Result<()>,
+) -> Result<()> {
+    let Some(process) = process else {
+        return visit(call.thread());
+    };
+    let mut outcome = Err(Errno::ESRCH);
+    let mut over = false;
+    process.for_each_thread(|thread| {
+        if !over {
+            outcome = visit(thread);
+            over = outcome.is_err();
+        }
+    });
+    outcome
 }

@@ -270,7 +270,7 @@ fn kill_group(call: &Call<'_>, group: Pid, number: i32) -> Answer {
 fn kill_all(call: &Call<'_>, number: i32) -> Answer {
     let own = call.process().pid;
     let mut outcome = Err(Errno::ESRCH);
-    for process in call.kernel.processes.all() {
+    for process in call.kernel.processes.each(|_| true) {
         if process.pid == INIT || process.pid == own {
             continue;
         }

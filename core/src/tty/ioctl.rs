@@ -113,13 +113,10 @@ fn set_foreground(call: &Call<'_>, tty: &Tty) -> Result<()> {
     let group: i32 = call.space().read_user(call.addr::<2>())?;
     let group = u32::try_from(group).map_err(|_| Errno::EINVAL)?;
     let session = call.process().session();
-    let members = call.kernel.processes.group(group);
-    if !members.iter().any(|member| member.session() == session) {
-        return Err(if members.is_empty() {
-            Errno::ESRCH
-        } else {
-            Errno::EPERM
-        });
+    let mut members = call.kernel.processes.group(group).peekable();
+    let nobody = members.peek().is_none();
+    if !members.any(|member| member.session() == session) {
+        return Err(if nobody { Errno::ESRCH } else { Errno::EPERM });
     }
     tty.set_foreground(group);
     Ok(())

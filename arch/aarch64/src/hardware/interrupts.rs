@@ -200,7 +200,7 @@ impl Interrupts {
             Irq::Spurious
         };
         interface.end(taken);
-        if irq == Irq::Kick && panic::is_panicking() {
+        if irq == Irq::Kick && (panic::is_panicking() || power::is_stopping()) {
             power::stop_cpu();
         }
         irq

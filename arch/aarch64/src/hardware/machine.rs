@@ -33,7 +33,7 @@ pub(crate) fn get() -> Option<&'static Aarch64> {
     MACHINE.get()
 }
 
-/// Stops the other CPUs as they leave the kernel: for a panic, which may come before there is a machine.
+/// Kicks the other CPUs, which see that they are to stop: for a panic, which may come before there is a machine.
 pub(crate) fn stop_others() {
     if let Some(machine) = MACHINE.get() {
         machine.interrupts.kick_others();
@@ -138,6 +138,7 @@ impl Machine for Aarch64 {
     }
 
     fn shutdown(&self, how: Shutdown) -> ! {
+        power::stop_others();
         match how {
             Shutdown::PowerOff(code) => power::off(code),
             Shutdown::Reboot => power::reboot(),

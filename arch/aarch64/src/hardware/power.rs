@@ -43,6 +43,21 @@ pub(crate) fn start_cpu(mpidr: u64, entry: u64) -> bool {
     result == 0
 }
 
+/// The machine is about to end: CPUs that are kicked stop.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+/// The other CPUs stop as they leave the kernel or are between two pieces of long work: soon, as no work there is long. One
+/// that waits for a lock of a CPU that has stopped waits for ever, which is as good.
+pub(crate) fn stop_others() {
+    STOPPING.store(true, Ordering::Relaxed);
+    super::machine::stop_others();
+}
+
+/// Whether the machine is about to end.
+pub(crate) fn is_stopping() -> bool {
+    STOPPING.load(Ordering::Relaxed)
+}
+
 /// Stops this CPU for good.
 pub(crate) fn stop_cpu() -> ! {
     loop {

@@ -74,7 +74,9 @@ pub(crate) fn run_user(
 fn other_trap(cpu: &PerCpu, context: &mut UserContext, cause: u64) -> Option<Trap> {
     let pc = context.regs.pc;
     if cause == CAUSE_SERROR {
-        return Some(fault(FaultKind::External, pc, 0));
+        // It comes late: what went wrong may have been the kernel's doing, or a device's, long before the program ran. Nobody
+        // can be charged with it, and nothing that was written can be relied on.
+        panic!("SError while a program ran at {pc:#x}");
     }
     match esr::cause(cause) {
         Cause::Syscall => Some(Trap::Syscall),

@@ -34,6 +34,17 @@ pub(crate) struct UserTable {
     root: Frame,
     asid: u16,
     frames: &'static FramePool,
+    /// The tables below the root, so that a space that goes need not be searched for them; None once they are too many.
+    below: Option<Below>,
+}
+
+/// Tables of an ordinary program's space.
+const FEW_TABLES: usize = 24;
+
+/// Some tables.
+struct Below {
+    tables: [Frame; FEW_TABLES],
+    count: usize,
 }
 
 /// What every present user page has: never executed by the kernel, of one ASID.
@@ -101,6 +112,10 @@ impl UserTable {
             root,
             asid: fresh.asid,
             frames,
+            below: Some(Below {
+                tables: [Frame(0); FEW_TABLES],
+                count: 0,
+            }),
         })
     }
 
@@ -113,23 +128,43 @@ impl UserTable {
     /// The table that `entry` leads to.
     #[inline(always)]
     fn below(&self, entry: u64) -> Option<&Table> {
-        // SAFETY: a valid descriptor above level 3 was made by `make_below` and leads to a table of ours; tables go only in `drop`.
+        // SAFETY: a valid descriptor above level 3 was made by `make_tables` and leads to a table of ours; tables go only in `drop`.
         (entry & TABLE == TABLE).then(|| unsafe { Table::in_ram(entry) })
     }
 
-    fn make_below(&self, entry: &AtomicU64) -> Result<&Table, OutOfMemory> {
-        let old = entry.load(Ordering::Relaxed);
-        if let Some(table) = self.below(old) {
-            return Ok(table);
+    /// Makes the tables that are missing above `page`.
+    #[cold]
+    fn make_tables(&mut self, page: usize) -> Result<(), OutOfMemory> {
+        while let Err(hole) = self.leaf_table(page) {
+            let frame = self.frames.allocate()?;
+            zero_frame(frame);
+            let descriptor = (frame.0 * PAGE_SIZE) as u64 | TABLE;
+            // Zeros first, then the way to them: a walk on another CPU must not see what was in the frame.
+            barrier::dsb_ishst();
+            self.hole_entry(page, hole)
+                .store(descriptor, Ordering::Release);
+            match &mut self.below {
+                Some(below) if below.count < FEW_TABLES => {
+                    below.tables[below.count] = frame;
+                    below.count += 1;
+                }
+                _ => self.below = None,
+            }
         }
-        let frame = self.frames.allocate()?;
-        zero_frame(frame);
-        let descriptor = (frame.0 * PAGE_SIZE) as u64 | TABLE;
-        // Zeros first, then the way to them: a walk on another CPU must not see what was in the frame.
-        barrier::dsb_ishst();
-        entry.store(descriptor, Ordering::Release);
-        // SAFETY: just made.
-        Ok(unsafe { Table::in_ram(descriptor) })
+        Ok(())
+    }
+
+    /// The absent entry above `page` whose hole is of that size.
+    fn hole_entry(&self, page: usize, hole: usize) -> &AtomicU64 {
+        let mut table = self.root();
+        for level in 0..3 {
+            let entry = table.entry(page, level);
+            match self.below(entry.load(Ordering::Relaxed)) {
+                Some(below) if hole < 1 << (39 - 9 * level) => table = below,
+                _ => return entry,
+            }
+        }
+        table.entry(page, 3)
     }
 
     /// The level-3 table for `page`, or the size of the hole above it that has none.
@@ -209,10 +244,13 @@ impl UserTable {
 impl PageTable for UserTable {
     fn map(&mut self, page: UserAddr, mapping: Mapping) -> Result<(), OutOfMemory> {
         let UserAddr(page) = page;
-        let mut table = self.root();
-        for level in 0..3 {
-            table = self.make_below(table.entry(page, level))?;
-        }
+        let table = match self.leaf_table(page) {
+            Ok(table) => table,
+            Err(_) => {
+                self.make_tables(page)?;
+                self.leaf_table(page).map_err(|_| OutOfMemory)?
+            }
+        };
         let entry = table.entry(page, 3);
         let old = entry.load(Ordering::Relaxed);
         if self.replace(entry, page, old, encode(mapping)) {
@@ -333,6 +371,36 @@ impl PageTable for UserTable {
         None
     }
 
+    fn clear_range(&mut self, start: UserAddr, end: UserAddr, gone: &mut dyn FnMut(Frame)) {
+        let (UserAddr(mut page), UserAddr(end)) = (start, end);
+        while page < end {
+            let table = match self.leaf_table(page) {
+                Ok(table) => table,
+                Err(hole) => {
+                    page = (page & !(hole - 1)) + hole;
+                    continue;
+                }
+            };
+            let first = page / PAGE_SIZE % ENTRIES;
+            let count = (end - page).div_ceil(PAGE_SIZE).min(ENTRIES - first);
+            page += count * PAGE_SIZE;
+            let entries = table.entries().get(first..first + count);
+            for group in entries.unwrap_or_default().chunks(8) {
+                let load = |entry: &AtomicU64| entry.load(Ordering::Relaxed);
+                if group.iter().fold(0, |all, entry| all | load(entry)) == 0 {
+                    continue;
+                }
+                for entry in group {
+                    let old = load(entry);
+                    if old & Bits::VALID.bits() != 0 {
+                        entry.store(0, Ordering::Relaxed);
+                        gone(Frame((old & ADDRESS) as usize / PAGE_SIZE));
+                    }
+                }
+            }
+        }
+    }
+
     fn token(&self) -> SpaceToken {
         SpaceToken((self.root.0 * PAGE_SIZE) as u64 | u64::from(self.asid) << 48)
     }
@@ -342,7 +410,14 @@ impl Drop for UserTable {
     fn drop(&mut self) {
         // No CPU runs in it, and none has it in TTBR0_EL1 (`Machine::release`): what TLBs hold of it nobody asks for, until the
         // flush that makes the ASID fresh.
-        self.release_below(self.root(), 0);
+        match &self.below {
+            Some(below) => {
+                for frame in below.tables.iter().take(below.count) {
+                    self.frames.release(*frame);
+                }
+            }
+            None => self.release_below(self.root(), 0),
+        }
         self.frames.release(self.root);
         ASIDS.lock().release(self.asid);
     }

@@ -293,8 +293,13 @@ impl Drop for AddressSpace {
         while inner.present > 0
             && let Some(region) = inner.regions.get(at)
         {
-            let (start, end) = (region.start, region.end);
-            inner.drop_unreachable(memory, start, end);
+            let (start, end) = (UserAddr(region.start), UserAddr(region.end));
+            let mut count = 0;
+            inner.table.clear_range(start, end, &mut |frame| {
+                memory.frames.release(frame);
+                count += 1;
+            });
+            inner.present -= count;
             at += 1;
         }
     }

@@ -94,9 +94,6 @@ fn hang_up_orphans(kernel: &Kernel, process: &Process) {
         hang_up_if_orphaned(kernel, group, process.pid);
     }
     for child in kernel.processes.children(process.pid) {
-        let Some(child) = kernel.processes.process(child) else {
-            continue;
-        };
         if child.group() != group && child.session() == session {
             hang_up_if_orphaned(kernel, child.group(), process.pid);
         }
@@ -106,8 +103,8 @@ fn hang_up_orphans(kernel: &Kernel, process: &Process) {
 /// Sends SIGHUP and SIGCONT to `group` if the end of `leaving` orphans it while a member is stopped (POSIX, _Exit()).
 fn hang_up_if_orphaned(kernel: &Kernel, group: Pid, leaving: Pid) {
     let stopped =
-        |member: &alloc::sync::Arc<Process>| member.pid != leaving && member.signals.is_stopped();
-    if !kernel.processes.group(group).iter().any(stopped) {
+        |member: alloc::sync::Arc<Process>| member.pid != leaving && member.signals.is_stopped();
+    if !kernel.processes.group(group).any(stopped) {
         return;
     }
     if stop::is_orphaned(kernel, group, Some(leaving)) {

@@ -66,15 +66,12 @@ pub fn send_to_thread(thread: &Thread, signal: Signal, info: SignalInfo) -> Resu
 /// Sends `signal` from the kernel to all processes of `group`: the terminal's keys, orphaned groups. Nobody's permission
 /// counts. ESRCH: there is no such group.
 pub fn send_to_group(kernel: &Kernel, group: Pid, signal: Signal, info: SignalInfo) -> Result<()> {
-    let members = kernel.processes.group(group);
-    members
-        .iter()
-        .try_for_each(|process| send_to_process(process, signal, info))?;
-    if members.is_empty() {
-        Err(Errno::ESRCH)
-    } else {
-        Ok(())
+    let mut found = Err(Errno::ESRCH);
+    for member in kernel.processes.group(group) {
+        send_to_process(&member, signal, info)?;
+        found = Ok(());
     }
+    found
 }
 
 /// Sends `signal` to the calling thread itself for something that it did: SIGPIPE of a write that nobody reads.

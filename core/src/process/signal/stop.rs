@@ -99,8 +99,7 @@ pub fn is_orphaned(kernel: &Kernel, group: Pid, leaving: Option<Pid>) -> bool {
     kernel
         .processes
         .group(group)
-        .iter()
-        .all(|member| !is_anchor(kernel, member, leaving))
+        .all(|member| !is_anchor(kernel, &member, leaving))
 }
 
 /// Whether `member` keeps its group from being orphaned.

@@ -196,7 +196,7 @@ fn start_init(kernel: &'static Kernel, memory: &'static Memory, start: u64) {
         ThreadSignals::default(),
     );
     let thread = Arc::new(thread);
-    assert!(process.add_thread(Arc::clone(&thread)));
+    process.add_thread(Arc::clone(&thread)).unwrap();
     kernel.processes.add_thread(Arc::clone(&thread));
     let regs = UserRegs {
         pc: start,
