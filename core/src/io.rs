@@ -99,6 +99,10 @@ impl<T: Source> Source for Piece<'_, T> {
         taken
     }
 
+    fn peek(&mut self, into: &mut [u8]) -> Result<()> {
+        self.of.peek(into)
+    }
+
     fn prepare(&mut self, count: usize) -> Result<()> {
         self.of.prepare(count)
     }
@@ -206,5 +210,32 @@ impl Sink for &mut [u8] {
         } else {
             Err(Errno::EFAULT)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn piece_of_a_source_is_taken_and_looked_at_like_the_source() {
+        let mut bytes: &[u8] = b"halyard";
+        let mut piece = Piece::new(&mut bytes, 3);
+        let mut three = [0; 3];
+        assert_eq!(piece.peek(&mut three), Ok(()));
+        assert_eq!((&three, Source::remaining(&piece)), (b"hal", 3));
+        assert_eq!(piece.take(&mut three[..2]), Ok(()));
+        assert_eq!(Source::remaining(&piece), 1);
+        assert_eq!(bytes, b"lyard");
+    }
+
+    #[test]
+    fn piece_of_a_sink_has_room_for_no_more_than_the_sink() {
+        let mut room = [0; 2];
+        let mut sink: &mut [u8] = &mut room;
+        let mut piece = Piece::new(&mut sink, 9);
+        assert_eq!(Sink::remaining(&piece), 2);
+        assert_eq!(piece.put(b"a"), Ok(()));
+        assert_eq!(Sink::remaining(&piece), 1);
     }
 }
