@@ -11,6 +11,7 @@ use crate::fs::devices::Random;
 use crate::fs::namespace::Namespace;
 use crate::ipc::epoll::Nesting;
 use crate::ipc::futex::FutexTable;
+use crate::ipc::unix::SocketNames;
 use crate::machine::{CpuId, Irq, MAX_CPUS, Machine, Shutdown, Trap};
 use crate::mm::{Memory, MemoryObject};
 use crate::process::exit;
@@ -43,8 +44,13 @@ pub struct Kernel {
     pub names: Namespace,
     /// Who waits on which words of memory.
     pub futexes: FutexTable,
+<<<<<<< HEAD
     /// The right to have epoll instances watch each other.
     pub epolls: Nesting,
+=======
+    /// The abstract names of sockets.
+    pub sockets: Arc<SocketNames>,
+>>>>>>> 373056d (Unix-domain sockets: streams, packets, names, descriptors on the way and their collection)
     /// The random number generator.
     pub random: Random,
     /// The page of code that returns from signal handlers, mapped in every program.
