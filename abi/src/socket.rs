@@ -11,11 +11,9 @@ pub use crate::raw::net::{
     SO_PEERGROUPS, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT,
     SO_RCVTIMEO_NEW, SO_RCVTIMEO_OLD, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE,
     SO_SNDLOWAT, SO_SNDTIMEO_NEW, SO_SNDTIMEO_OLD, SO_TIMESTAMP_OLD, SO_TYPE, SOCK_DGRAM, SOCK_RAW,
-    SOCK_SEQPACKET, SOCK_STREAM,
+    SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET,
 };
 
-/// The level of the options that every socket has (asm-generic/socket.h).
-pub const SOL_SOCKET: u32 = 1;
 /// Or'ed to a socket's type: the descriptor closes on exec; the value of O_CLOEXEC (socket(2)).
 pub const SOCK_CLOEXEC: u32 = crate::open::O_CLOEXEC;
 /// Or'ed to a socket's type: its calls do not wait; the value of O_NONBLOCK (socket(2)).

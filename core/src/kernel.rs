@@ -44,13 +44,10 @@ pub struct Kernel {
     pub names: Namespace,
     /// Who waits on which words of memory.
     pub futexes: FutexTable,
-<<<<<<< HEAD
     /// The right to have epoll instances watch each other.
     pub epolls: Nesting,
-=======
     /// The abstract names of sockets.
     pub sockets: Arc<SocketNames>,
->>>>>>> 373056d (Unix-domain sockets: streams, packets, names, descriptors on the way and their collection)
     /// The random number generator.
     pub random: Random,
     /// The page of code that returns from signal handlers, mapped in every program.

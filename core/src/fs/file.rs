@@ -199,9 +199,8 @@ impl Special<'_> {
             Special::Pipe(_) => "pipe:",
             Special::EventFd => "anon_inode:[eventfd]",
             Special::Epoll(_) => "anon_inode:[eventpoll]",
-            _ => "anon_inode:",
             Special::Socket(_) => "socket:",
-            Special::Plain | Special::Terminal(_) => "anon_inode:",
+            _ => "anon_inode:",
         }
     }
 
@@ -228,9 +227,8 @@ impl Special<'_> {
     pub const fn file_type(self) -> u32 {
         match self {
             Special::Pipe(_) => S_IFIFO,
-            _ => 0,
             Special::Socket(_) => S_IFSOCK,
-            Special::Plain | Special::Terminal(_) => 0,
+            _ => 0,
         }
     }
 }

@@ -4,9 +4,7 @@ use halyard_abi::nr;
 
 use super::{
     Handler, copy, credentials, descriptor, directory, epoll, event, futex, info, memory, metadata,
-    mount, path, pipe, poll, process, schedule, signal, time, transfer,
-    Handler, copy, credentials, descriptor, directory, futex, info, memory, metadata, mount, path,
-    pipe, poll, process, schedule, signal, socket, time, transfer,
+    mount, path, pipe, poll, process, schedule, signal, socket, time, transfer,
 };
 
 /// One system call.
