@@ -193,6 +193,7 @@ pub(crate) fn make_kernel(info: &BootInfo) -> core::result::Result<Kernel, BootE
         console: Arc::new(Tty::new(info.machine)),
         epolls: Nesting::new(),
         futexes: FutexTable::new(),
+        sockets: Arc::new(crate::ipc::unix::SocketNames::new()),
         random: Random::new(info.seed),
         trampoline,
         command_line: info.command_line,

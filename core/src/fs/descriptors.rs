@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use halyard_cell::SpinLock;
 
 use super::open_file::OpenFile;
+use crate::ipc::unix;
 use crate::{Errno, Result};
 
 /// The most descriptors that any limit allows; the table is bounded by it.
@@ -22,6 +23,14 @@ const _: () = assert!(WORDS == WORD, "one word says which words are full");
 struct Slot {
     file: Arc<OpenFile>,
     close_on_exec: bool,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.file.in_flight() {
+            unix::descriptor_goes(&self.file);
+        }
+    }
 }
 
 /// The descriptors of a process, or of several that share them (CLONE_FILES).
@@ -175,6 +184,12 @@ impl DescriptorTable {
         }
         drop(slots);
         reserved.map(|at| at as i32)
+    }
+
+    /// Whether there is a free descriptor below `limit`.
+    #[must_use]
+    pub fn has_room(&self, limit: usize) -> bool {
+        self.slots.lock().in_use.lowest_free(0) < limit.min(DESCRIPTORS_MAX)
     }
 
     /// Gives two files the two lowest free descriptors, or neither. EMFILE, ENOMEM.

@@ -6,10 +6,11 @@ use alloc::sync::Arc;
 use bitflags::bitflags;
 
 use super::directory::Listed;
-use super::inode::{Inode, S_IFIFO};
+use super::inode::{Inode, S_IFIFO, S_IFSOCK};
 use crate::io::{Sink, Source};
 use crate::ipc::epoll::Epoll;
 use crate::ipc::pipe::Pipe;
+use crate::ipc::unix::Socket;
 use crate::mm::MemoryObject;
 use crate::time::Instant;
 use crate::tty::Tty;
@@ -186,6 +187,8 @@ pub enum Special<'a> {
     EventFd,
     /// An epoll instance.
     Epoll(&'a Arc<Epoll>),
+    /// A socket.
+    Socket(&'a Socket),
 }
 
 impl Special<'_> {
@@ -196,7 +199,26 @@ impl Special<'_> {
             Special::Pipe(_) => "pipe:",
             Special::EventFd => "anon_inode:[eventfd]",
             Special::Epoll(_) => "anon_inode:[eventpoll]",
+            Special::Socket(_) => "socket:",
             _ => "anon_inode:",
+        }
+    }
+
+    /// The number that its inode would have, where it has one of its own.
+    #[must_use]
+    pub const fn number(self) -> Option<u64> {
+        match self {
+            Special::Socket(socket) => Some(socket.number),
+            _ => None,
+        }
+    }
+
+    /// The permission bits of its mode where the file has no inode.
+    #[must_use]
+    pub const fn permissions(self) -> u32 {
+        match self {
+            Special::Socket(_) => 0o777,
+            _ => 0o600,
         }
     }
 
@@ -205,6 +227,7 @@ impl Special<'_> {
     pub const fn file_type(self) -> u32 {
         match self {
             Special::Pipe(_) => S_IFIFO,
+            Special::Socket(_) => S_IFSOCK,
             _ => 0,
         }
     }
@@ -217,6 +240,14 @@ impl dyn File + '_ {
         match self.special() {
             Special::Pipe(pipe) => Some(pipe),
             _ => None,
+        }
+    }
+
+    /// The socket that this is. ENOTSOCK.
+    pub fn socket(&self) -> Result<&Socket> {
+        match self.special() {
+            Special::Socket(socket) => Ok(socket),
+            _ => Err(Errno::ENOTSOCK),
         }
     }
 

@@ -278,7 +278,7 @@ impl Unpacker<'_> {
             S_IFREG => Node::Regular(MemoryObject::from_bytes(self.memory, entry.data)?),
             S_IFCHR => Node::Device(entry.device),
             S_IFIFO => Node::Fifo(Fifo::default()),
-            S_IFSOCK => Node::Socket,
+            S_IFSOCK => Node::Socket(crate::ipc::unix::SocketPlace::empty()),
             _ => return Err(Errno::EINVAL),
         };
         self.names.create(at, node, maker)

@@ -12,6 +12,7 @@ use super::file::File;
 use super::procfs::{Folder, Report};
 use crate::counters::{Kind, Live};
 use crate::ipc::fifo::Fifo;
+use crate::ipc::unix::SocketPlace;
 use crate::mm::MemoryObject;
 use crate::process::credentials::Credentials;
 use crate::{Errno, Result};
@@ -87,7 +88,7 @@ pub enum Node {
     /// A named pipe.
     Fifo(Fifo),
     /// The name of a socket.
-    Socket,
+    Socket(SocketPlace),
     /// A directory whose names are made up when asked for (procfs).
     Folder(Box<dyn Folder>),
     /// A file or link whose contents are made up when it is opened (procfs).
@@ -231,7 +232,7 @@ impl Inode {
             Node::Symlink(_) => S_IFLNK,
             Node::Device(_) => S_IFCHR,
             Node::Fifo(_) => S_IFIFO,
-            Node::Socket => S_IFSOCK,
+            Node::Socket(_) => S_IFSOCK,
         }
     }
 

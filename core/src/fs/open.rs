@@ -185,9 +185,10 @@ fn open_inode(
             request.session,
             request.asks(O_NOCTTY),
         )?,
+        Node::Anonymous(file) if file.socket().is_ok() => return Err(Errno::ENXIO),
         Node::Anonymous(file) => Arc::clone(file),
         Node::Fifo(_) => return Ok(Opened::Fifo(inode, flags)),
-        Node::Socket | Node::Symlink(_) => return Err(Errno::ENXIO),
+        Node::Socket(_) | Node::Symlink(_) => return Err(Errno::ENXIO),
     };
     OpenFile::new(file, flags).map(Opened::Now)
 }

@@ -1,12 +1,12 @@
 //! Open files: what a descriptor refers to, shared by all descriptors that dup and fork made of one open(2).
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bitflags::bitflags;
 use halyard_cell::SpinLock;
 
-use super::file::File;
+use super::file::{File, Special};
 use super::inode::Inode;
 use crate::counters::{Kind, Live, live};
 use crate::io::{Sink, Source};
@@ -57,6 +57,14 @@ impl OpenFlags {
     }
 }
 
+/// What asks who reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Plain,
+    Terminal,
+    Socket,
+}
+
 /// An open file. The position is locked (level 3) only for files in which positions mean something.
 pub struct OpenFile {
     file: Arc<dyn File>,
@@ -64,8 +72,10 @@ pub struct OpenFile {
     inode: Option<Arc<Inode>>,
     flags: AtomicU32,
     seekable: bool,
-    terminal: bool,
     piece: usize,
+    class: Class,
+    /// Whether it is a socket that is on the way in a message.
+    in_flight: AtomicBool,
     position: SpinLock<u64>,
     /// The epoll items that end with it.
     watchers: Watchers,
@@ -93,15 +103,21 @@ impl OpenFile {
         if live(Kind::OpenFile) >= OPEN_FILES_MAX {
             return Err(Errno::ENFILE);
         }
-        let (seekable, terminal) = (file.seekable(), file.terminal().is_some());
         let piece = file.piece();
+        let seekable = file.seekable();
+        let class = match file.special() {
+            Special::Terminal(_) => Class::Terminal,
+            Special::Socket(_) => Class::Socket,
+            _ => Class::Plain,
+        };
         Ok(Arc::new(OpenFile {
             file,
             inode,
             flags: AtomicU32::new(flags.bits()),
             seekable,
-            terminal,
             piece,
+            class,
+            in_flight: AtomicBool::new(false),
             position: SpinLock::new(0),
             watchers: Watchers::new(),
             _live: Live::new(Kind::OpenFile),
@@ -118,7 +134,34 @@ impl OpenFile {
     #[inline]
     #[must_use]
     pub const fn is_terminal(&self) -> bool {
-        self.terminal
+        matches!(self.class, Class::Terminal)
+    }
+
+    /// Whether it is a socket.
+    #[inline]
+    #[must_use]
+    pub const fn is_socket(&self) -> bool {
+        matches!(self.class, Class::Socket)
+    }
+
+    /// Whether it asks who reads and writes: a terminal or a socket.
+    #[inline]
+    #[must_use]
+    pub const fn asks_who(&self) -> bool {
+        !matches!(self.class, Class::Plain)
+    }
+
+    /// Whether it is a socket that is on the way in a message. What closes the last descriptor of one must say so
+    /// ([`crate::ipc::unix::descriptor_goes`]).
+    #[inline]
+    #[must_use]
+    pub fn in_flight(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Says whether it is on the way.
+    pub(crate) fn set_in_flight(&self, on: bool) {
+        self.in_flight.store(on, Ordering::Relaxed);
     }
 
     /// Who watches it by epoll.

@@ -77,9 +77,10 @@ impl Stat {
     /// Of an open file: its inode's, or of what has none (a pipe), type and permissions alone.
     #[must_use]
     pub fn of_file(file: &OpenFile) -> Stat {
-        let kind = file.file().special().file_type();
+        let special = file.file().special();
         let anonymous = || Stat {
-            st_mode: kind | 0o600,
+            st_mode: special.file_type() | special.permissions(),
+            st_ino: special.number().unwrap_or(0),
             st_nlink: 1,
             st_blksize: BLOCK,
             ..Stat::default()

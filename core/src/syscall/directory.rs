@@ -125,7 +125,7 @@ mod tests {
     fn record_has_the_layout_of_linux_dirent64() {
         let inode = Inode::new(
             FileSystemId::ROOT,
-            Node::Socket,
+            Node::Socket(crate::ipc::unix::SocketPlace::empty()),
             Metadata::new(0o600, 0, 0, 0),
         );
         let number = inode.number;

@@ -388,7 +388,7 @@ mod tests {
     fn times_by_who_may_only_write_can_be_set_to_now_alone() {
         let inode = Inode::new(
             FileSystemId::ROOT,
-            Node::Socket,
+            Node::Socket(crate::ipc::unix::SocketPlace::empty()),
             Metadata::new(0o666, 5, 7, 1),
         );
         let at = NewTime::At(3);

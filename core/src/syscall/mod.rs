@@ -24,6 +24,7 @@ pub mod poll;
 pub mod process;
 pub mod schedule;
 pub mod signal;
+mod socket;
 mod table;
 pub mod time;
 pub mod transfer;

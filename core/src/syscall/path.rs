@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::descriptor::O_CLOEXEC;
 use super::transfer::restartable;
 use super::{Answer, Call, DONE, Outcome};
+use crate::fs::descriptors::DescriptorTable;
 use crate::fs::inode::{
     DeviceNumber, Inode, Node, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK,
 };
@@ -14,8 +15,10 @@ use crate::fs::open::{self, OpenRequest, Opened};
 use crate::fs::open_file::{OpenFile, OpenFlags};
 use crate::fs::path::{Found, Last, PATH_MAX, Walker};
 use crate::ipc::fifo::{self, Opening};
+use crate::ipc::unix::SocketPlace;
 use crate::mm::MemoryObject;
 use crate::process::credentials::Credentials;
+use crate::process::state::Process;
 use crate::{Errno, Result};
 
 pub(super) const AT_FDCWD: i32 = -100;
@@ -37,14 +40,7 @@ impl Call<'_> {
         path: &[u8],
         who: &'a Credentials,
     ) -> Result<Walker<'a>> {
-        let fs = self.process().fs().ok_or(Errno::ESRCH)?;
-        let root = fs.root();
-        let start = match path.first() {
-            Some(b'/') => Arc::clone(&root),
-            _ if at == AT_FDCWD => fs.current(),
-            _ => Arc::clone(self.files().get(at)?.inode().ok_or(Errno::ENOTDIR)?),
-        };
-        Ok(Walker { who, root, start })
+        walker(self.process(), self.files(), at, path, who)
     }
 
     /// What `path`, relative to descriptor argument `D`, leads to; with AT_EMPTY_PATH in `flags` and an empty path, what the
@@ -73,7 +69,7 @@ impl Call<'_> {
     }
 
     /// The name that descriptor argument `D` and path argument `P` lead to, whether anything is there or not.
-    fn place<const D: usize, const P: usize>(&self) -> Result<Found> {
+    pub(super) fn place<const D: usize, const P: usize>(&self) -> Result<Found> {
         let path = self.path::<P>()?;
         let who = self.process().credentials();
         self.walker(self.int::<D>(), &path, &who)?
@@ -85,6 +81,24 @@ impl Call<'_> {
         let fs = self.process().fs().ok_or(Errno::ESRCH)?;
         Ok(mode & 0o7777 & !fs.umask())
     }
+}
+
+/// As [`Call::walker`], for a process whose call may be waiting.
+pub(super) fn walker<'a>(
+    process: &Process,
+    files: &DescriptorTable,
+    at: i32,
+    path: &[u8],
+    who: &'a Credentials,
+) -> Result<Walker<'a>> {
+    let fs = process.fs().ok_or(Errno::ESRCH)?;
+    let root = fs.root();
+    let start = match path.first() {
+        Some(b'/') => Arc::clone(&root),
+        _ if at == AT_FDCWD => fs.current(),
+        _ => Arc::clone(files.get(at)?.inode().ok_or(Errno::ENOTDIR)?),
+    };
+    Ok(Walker { who, root, start })
 }
 
 /// openat(2).
@@ -167,7 +181,7 @@ pub(super) fn mknodat(call: &mut Call<'_>) -> Answer {
     let node = match mode & S_IFMT {
         0 | S_IFREG => Node::Regular(MemoryObject::new(call.kernel.memory, 0)),
         S_IFIFO => Node::Fifo(fifo::Fifo::default()),
-        S_IFSOCK => Node::Socket,
+        S_IFSOCK => Node::Socket(SocketPlace::empty()),
         S_IFCHR if who.privileged() => Node::Device(DeviceNumber::decode(call.uint::<3>())),
         S_IFCHR | S_IFBLK | S_IFDIR => return Err(Errno::EPERM),
         _ => return Err(Errno::EINVAL),

@@ -4,7 +4,7 @@ use halyard_abi::nr;
 
 use super::{
     Handler, copy, credentials, descriptor, directory, epoll, event, futex, info, memory, metadata,
-    mount, path, pipe, poll, process, schedule, signal, time, transfer,
+    mount, path, pipe, poll, process, schedule, signal, socket, time, transfer,
 };
 
 /// One system call.
@@ -131,6 +131,25 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::MUNLOCKALL, lean(memory::munlockall)),
     // Pipes.
     (nr::PIPE2, grows(pipe::pipe2)),
+    // Sockets.
+    (nr::SOCKET, grows(socket::socket)),
+    (nr::SOCKETPAIR, grows(socket::socketpair)),
+    (nr::BIND, grows(socket::bind)),
+    (nr::LISTEN, lean(socket::listen)),
+    (nr::ACCEPT, grows(socket::accept)),
+    (nr::ACCEPT4, grows(socket::accept4)),
+    (nr::CONNECT, grows(socket::connect)),
+    (nr::GETSOCKNAME, lean(socket::getsockname)),
+    (nr::GETPEERNAME, lean(socket::getpeername)),
+    (nr::SENDTO, grows(socket::sendto)),
+    (nr::RECVFROM, grows(socket::recvfrom)),
+    (nr::SETSOCKOPT, lean(socket::setsockopt)),
+    (nr::GETSOCKOPT, grows(socket::getsockopt)),
+    (nr::SHUTDOWN, lean(socket::shutdown)),
+    (nr::SENDMSG, grows(socket::sendmsg)),
+    (nr::RECVMSG, grows(socket::recvmsg)),
+    (nr::SENDMMSG, grows(socket::sendmmsg)),
+    (nr::RECVMMSG, grows(socket::recvmmsg)),
     // Waiting for several things, and for words of memory.
     (nr::PPOLL, grows(poll::ppoll)),
     (nr::PSELECT6, grows(poll::pselect6)),

@@ -4,7 +4,7 @@
 
 use alloc::sync::Arc;
 
-use super::{Answer, Call, Outcome};
+use super::{Answer, Call, Outcome, socket};
 use crate::fs::file::{Side, Special};
 use crate::fs::open_file::OpenFile;
 use crate::io::{Piece, Sink, Source};
@@ -26,7 +26,10 @@ type Place = Option<u64>;
 pub(super) fn read(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
     let length = call.size::<2>().min(TRANSFER_MAX);
-    if file.is_terminal() {
+    if file.asks_who() {
+        if file.is_socket() {
+            return socket::read(call, file);
+        }
         let buffer = UserBuffer::new(call.space(), call.addr::<1>(), length)?;
         return read_terminal(call, file, buffer);
     }
@@ -73,7 +76,10 @@ fn rest_of_buffer(call: &Call<'_>, done: usize) -> Result<UserBuffer> {
 pub(super) fn write(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
     let length = call.size::<2>().min(TRANSFER_MAX);
-    if file.is_terminal() {
+    if file.asks_who() {
+        if file.is_socket() {
+            return socket::write(call, file);
+        }
         check_terminal_write(call, &file)?;
     }
     let outcome = match UserSlice::new(call.space(), call.addr::<1>(), length) {
@@ -152,6 +158,9 @@ fn read_into(
     mut buffer: UserBuffer,
     place: Place,
 ) -> Answer {
+    if file.is_socket() && place.is_none() {
+        return socket::readv(call, file, buffer);
+    }
     if file.is_terminal() && place.is_none() {
         return read_terminal(call, file, buffer);
     }
@@ -295,6 +304,9 @@ fn write_from(
     mut buffer: UserBuffer,
     place: Place,
 ) -> Answer {
+    if file.is_socket() && place.is_none() {
+        return socket::writev(call, file, buffer);
+    }
     if file.is_terminal() && place.is_none() {
         check_terminal_write(call, &file)?;
     }

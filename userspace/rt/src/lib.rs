@@ -37,6 +37,7 @@ mod heap;
 pub mod io;
 pub mod ipc;
 pub mod mm;
+pub mod net;
 pub mod poll;
 pub mod print;
 pub mod process;

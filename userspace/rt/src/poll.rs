@@ -14,6 +14,8 @@ pub const POLLOUT: i16 = 4;
 pub const POLLERR: i16 = 8;
 /// The peer is gone.
 pub const POLLHUP: i16 = 16;
+/// The peer has ended sending.
+pub const POLLRDHUP: i16 = 0x2000;
 /// No such descriptor.
 pub const POLLNVAL: i16 = 32;
 

@@ -44,6 +44,9 @@ mod system;
 mod thread;
 mod time;
 mod tty;
+mod unix_message;
+mod unix_name;
+mod unix_stream;
 mod wait;
 
 use halyard_rt::prelude::*;
@@ -79,6 +82,9 @@ const SUITES: &[&[runner::Test]] = &[
     signal_mask::TESTS,
     signal_wait::TESTS,
     signal_job::TESTS,
+    unix_name::TESTS,
+    unix_stream::TESTS,
+    unix_message::TESTS,
     tty::TESTS,
     ipc_call::TESTS,
     system::TESTS,

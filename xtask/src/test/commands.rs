@@ -34,7 +34,7 @@ const ORDINARY: Command = Command {
 };
 
 /// Every command.
-pub(crate) const ALL: [Command; 6] = [
+pub(crate) const ALL: [Command; 7] = [
     Command {
         name: "shell_pipeline_of_three_answers",
         line: "ls / | grep bin | wc -l",
@@ -66,6 +66,12 @@ pub(crate) const ALL: [Command; 6] = [
         shows: &["DONE", " fail=0"],
         program: Some("ipcbench"),
         patience: 120,
+        ..ORDINARY
+    },
+    Command {
+        name: "chat_of_three_passes",
+        line: "chat test",
+        shows: &["* bob enters", "eve: anybody here?", "chat: passed"],
         ..ORDINARY
     },
     // A fixed seed, so that a failure is the same for everybody; `fuzz` by hand takes one from the clock.

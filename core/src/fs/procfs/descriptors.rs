@@ -125,7 +125,13 @@ impl Report for DescriptorLink {
                 return path::path_of(inode, self.kernel.names.root());
             }
             Some(inode) => describe(inode, &mut text),
-            None => text.push(file.file().special().label().as_bytes()),
+            None => {
+                let special = file.file().special();
+                text.push(special.label().as_bytes());
+                if let Some(number) = special.number() {
+                    write!(text, "[{number}]");
+                }
+            }
         }
         text.finish()
     }

@@ -1,0 +1,651 @@
+//! Sending and receiving: sendto(2), sendmsg(2), recvfrom(2), recvmsg(2), and read and write on sockets.
+//!
+//! Each is tried at once; what must wait goes on in a future, which tries the same again whenever it is told.
+
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+
+use halyard_abi::socket::{
+    MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC,
+    MSG_WAITALL,
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::address::{self, Address};
+use super::connect::name_if_needed;
+use super::control::{self, Room};
+use super::{Caller, Party, interrupted, sender_identity};
+use crate::fs::file::Side;
+use crate::fs::open_file::OpenFile;
+use crate::io::{Sink, Source};
+use crate::ipc::unix;
+use crate::ipc::unix::options::deadline;
+use crate::ipc::unix::{Arrival, Attachment, Kind, Packet, Request, Socket, Ucred};
+use crate::machine::UserAddr;
+use crate::mm::{AddressSpace, IOV_MAX, UserBuffer, UserSlice};
+use crate::process::signal::{self, Signal};
+use crate::process::thread::Thread;
+use crate::syscall::transfer::{TRANSFER_MAX, unless_again};
+use crate::syscall::{Answer, Call, Outcome};
+use crate::time::Instant;
+use crate::wait::{Sleeper, wait_until};
+use crate::{Errno, Result};
+
+/// `struct msghdr` (recv(2)).
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(super) struct Header {
+    name: u64,
+    name_length: i32,
+    pad: u32,
+    parts: u64,
+    part_count: u64,
+    control: u64,
+    control_length: u64,
+    flags: u32,
+    pad2: u32,
+}
+
+/// Where in a `struct msghdr` the length of the name is.
+const NAME_LENGTH: usize = 8;
+/// Where the length of the control data is, with the flags behind it.
+const CONTROL_LENGTH: usize = 40;
+
+impl Header {
+    /// The header at `at`. EFAULT.
+    pub(super) fn read(space: &AddressSpace, at: UserAddr) -> Result<Header> {
+        space.read_user(at)
+    }
+
+    /// The buffers that it lists. EMSGSIZE: more than IOV_MAX. EFAULT, EINVAL, ENOMEM.
+    fn buffer(&self, space: &Arc<AddressSpace>) -> Result<UserBuffer> {
+        let count = usize::try_from(self.part_count).unwrap_or(usize::MAX);
+        if count > IOV_MAX {
+            return Err(Errno::EMSGSIZE);
+        }
+        UserBuffer::from_iovec(space, UserAddr(self.parts as usize), count)
+    }
+}
+
+/// Whether a call on `file` waits if it must.
+pub(super) fn waits(file: &OpenFile, flags: u32) -> bool {
+    flags & MSG_DONTWAIT == 0 && !file.nonblocking()
+}
+
+// Sending.
+
+/// A message to be sent, or what is left of it.
+pub(super) struct Sending {
+    buffer: UserBuffer,
+    attachment: Attachment,
+    packet: Option<Packet>,
+    /// None: to whom the socket is connected. A receiver is not kept open by those who wait to send to it.
+    to: Option<Weak<Socket>>,
+    who: Option<Ucred>,
+    /// How much has been sent.
+    done: usize,
+}
+
+impl Sending {
+    /// What `header` and the call ask for. EOPNOTSUPP, EISCONN, EMSGSIZE, ENOTCONN, and the errors of whatever it names.
+    pub(super) fn new(
+        party: Party<'_>,
+        socket: &Socket,
+        header: &Header,
+        flags: u32,
+    ) -> Result<Sending> {
+        let buffer = header.buffer(party.space)?;
+        let control = UserAddr(header.control as usize);
+        let length = usize::try_from(header.control_length).unwrap_or(usize::MAX);
+        let attachment = if control.0 == 0 || length == 0 {
+            Attachment::default()
+        } else {
+            control::read(party, control, length)?
+        };
+        let name = UserAddr(header.name as usize);
+        let address = if name.0 == 0 || header.name_length == 0 {
+            None
+        } else {
+            Some(Address::read(party.space, name, header.name_length)?)
+        };
+        Sending::prepare(party, socket, buffer, attachment, address, flags)
+    }
+
+    fn prepare(
+        party: Party<'_>,
+        socket: &Socket,
+        mut buffer: UserBuffer,
+        mut attachment: Attachment,
+        address: Option<Address>,
+        flags: u32,
+    ) -> Result<Sending> {
+        if flags & MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let to = match (socket.kind(), address) {
+            (Kind::Datagram, Some(address)) => {
+                let to = address.find(party)?;
+                Some(Arc::downgrade(&to.socket(party, Kind::Datagram)?))
+            }
+            (Kind::Stream, Some(_)) if socket.peer_name().is_ok() => return Err(Errno::EISCONN),
+            (Kind::Stream, Some(_)) => return Err(Errno::EOPNOTSUPP),
+            _ => None,
+        };
+        let asked = socket.kind() == Kind::Datagram || socket.passes_credentials();
+        let who = asked.then(|| sender_identity(party.process));
+        let mut packet = None;
+        if socket.kind() == Kind::Stream {
+            attachment.credentials = attachment.credentials.or(who);
+        } else {
+            if to.is_none() {
+                socket.check_peer()?;
+            }
+            name_if_needed(party, socket)?;
+            packet = Some(socket.packet(&mut buffer, core::mem::take(&mut attachment))?);
+        }
+        Ok(Sending {
+            buffer,
+            attachment,
+            packet,
+            to,
+            who,
+            done: 0,
+        })
+    }
+
+    /// Sends what can be sent now; true if that was all. EAGAIN, and whatever sending says.
+    fn attempt(&mut self, socket: &Socket) -> Result<bool> {
+        if socket.kind() == Kind::Stream {
+            self.done += socket.try_send_stream(&mut self.buffer, &mut self.attachment)?;
+            return Ok(Source::remaining(&self.buffer) == 0);
+        }
+        let length = self.packet.as_ref().map_or(0, Packet::len);
+        let to = match &self.to {
+            None => None,
+            Some(to) => Some(to.upgrade().ok_or(Errno::ECONNREFUSED)?),
+        };
+        socket.try_send_packet(&mut self.packet, to.as_ref(), self.who)?;
+        self.done = length;
+        Ok(true)
+    }
+
+    /// Sends without waiting; None if it must wait.
+    fn begin(&mut self, thread: &Thread, file: &OpenFile, flags: u32) -> Option<Result<usize>> {
+        let socket = match file.file().socket() {
+            Ok(socket) => socket,
+            Err(errno) => return Some(Err(errno)),
+        };
+        match self.attempt(socket) {
+            Ok(false) | Err(Errno::EAGAIN) if waits(file, flags) => None,
+            Ok(_) => Some(Ok(self.done)),
+            Err(errno) => Some(self.end(thread, socket, errno, flags)),
+        }
+    }
+
+    /// The end by an error: what was sent before counts more. A stream that leads nowhere raises SIGPIPE.
+    fn end(&self, thread: &Thread, socket: &Socket, errno: Errno, flags: u32) -> Result<usize> {
+        if self.done > 0 {
+            return Ok(self.done);
+        }
+        if errno == Errno::EPIPE && socket.kind() == Kind::Stream && flags & MSG_NOSIGNAL == 0 {
+            signal::raise_current(thread, Signal::PIPE);
+        }
+        Err(errno)
+    }
+
+    /// Sends all, waiting for room.
+    pub(super) async fn complete(
+        &mut self,
+        thread: &Arc<Thread>,
+        file: &OpenFile,
+        flags: u32,
+    ) -> Result<usize> {
+        if let Some(outcome) = self.begin(thread, file, flags) {
+            return outcome;
+        }
+        let socket = file.file().socket()?;
+        let until = deadline(thread.now(), socket.options.send_timeout());
+        loop {
+            let attempt = || unless_again(self.attempt(socket));
+            match wait_until(thread, socket.queue(Side::Write), until, attempt).await {
+                Ok(Ok(true)) => return Ok(self.done),
+                Ok(Ok(false)) => {}
+                Ok(Err(errno)) => return self.end(thread, socket, errno, flags),
+                Err(why) => {
+                    return self.end(thread, socket, interrupted(why, until), flags);
+                }
+            }
+        }
+    }
+}
+
+/// sendmsg(2).
+pub(in crate::syscall) fn sendmsg(call: &mut Call<'_>) -> Answer {
+    let file = call.socket_file::<0>()?;
+    let flags = call.uint::<2>();
+    let header = Header::read(call.space(), call.addr::<1>())?;
+    let socket = file.file().socket()?;
+    let mut sending = Sending::new(Party::of(call), socket, &header, flags)?;
+    if let Some(outcome) = sending.begin(call.thread(), &file, flags) {
+        return outcome.map(Outcome::Done);
+    }
+    send_on(call, file, sending, flags)
+}
+
+#[cold]
+fn send_on(call: &mut Call<'_>, file: Arc<OpenFile>, sending: Sending, flags: u32) -> Answer {
+    let thread = Arc::clone(call.thread());
+    let mut sending = sending;
+    call.wait(async move { sending.complete(&thread, &file, flags).await })
+}
+
+/// sendto(2).
+pub(in crate::syscall) fn sendto(call: &mut Call<'_>) -> Answer {
+    let file = call.socket_file::<0>()?;
+    let (at, length) = (call.addr::<1>(), call.size::<2>().min(TRANSFER_MAX));
+    let flags = call.uint::<3>();
+    if call.arg::<4>() == 0 {
+        return send(call, file, at, length, flags);
+    }
+    let address = Address::read(call.space(), call.addr::<4>(), call.int::<5>())?;
+    let buffer = UserBuffer::new(call.space(), at, length)?;
+    send_buffer(call, file, buffer, Some(address), flags)
+}
+
+/// write(2).
+pub(in crate::syscall) fn write(call: &mut Call<'_>, file: Arc<OpenFile>) -> Answer {
+    let (at, length) = (call.addr::<1>(), call.size::<2>().min(TRANSFER_MAX));
+    send(call, file, at, length, 0)
+}
+
+/// writev(2).
+pub(in crate::syscall) fn writev(
+    call: &mut Call<'_>,
+    file: Arc<OpenFile>,
+    buffer: UserBuffer,
+) -> Answer {
+    send_buffer(call, file, buffer, None, 0)
+}
+
+/// Sends one stretch of memory to whom the socket is connected.
+fn send(
+    call: &mut Call<'_>,
+    file: Arc<OpenFile>,
+    at: UserAddr,
+    length: usize,
+    flags: u32,
+) -> Answer {
+    let socket = file.file().socket()?;
+    let ordinary = flags & !(MSG_DONTWAIT | MSG_NOSIGNAL) == 0;
+    if socket.kind() != Kind::Stream || socket.passes_credentials() || !ordinary {
+        let buffer = UserBuffer::new(call.space(), at, length)?;
+        return send_buffer(call, file, buffer, None, flags);
+    }
+    let sent = match UserSlice::new(call.space(), at, length) {
+        Ok(mut slice) => socket.try_send_stream(&mut slice, &mut Attachment::default()),
+        Err(errno) => Err(errno),
+    };
+    match sent {
+        Ok(count) if count == length => Ok(Outcome::Done(count)),
+        sent => send_rest(call, file, (at, length), sent, flags),
+    }
+}
+
+/// A send of one stretch that was not done at once, or not to its end.
+#[cold]
+fn send_rest(
+    call: &mut Call<'_>,
+    file: Arc<OpenFile>,
+    (at, length): (UserAddr, usize),
+    sent: Result<usize>,
+    flags: u32,
+) -> Answer {
+    let done = match sent {
+        Ok(done) => done,
+        Err(Errno::EAGAIN) if waits(&file, flags) => 0,
+        Err(errno) => {
+            if errno == Errno::EPIPE && flags & MSG_NOSIGNAL == 0 {
+                signal::raise_current(call.thread(), Signal::PIPE);
+            }
+            return Err(errno);
+        }
+    };
+    if !waits(&file, flags) {
+        return Ok(Outcome::Done(done));
+    }
+    let at = UserAddr(at.0.wrapping_add(done));
+    let mut sending = Sending {
+        buffer: UserBuffer::new(call.space(), at, length - done)?,
+        attachment: Attachment::default(),
+        packet: None,
+        to: None,
+        who: None,
+        done,
+    };
+    let thread = Arc::clone(call.thread());
+    call.wait(async move { sending.complete(&thread, &file, flags).await })
+}
+
+fn send_buffer(
+    call: &mut Call<'_>,
+    file: Arc<OpenFile>,
+    buffer: UserBuffer,
+    address: Option<Address>,
+    flags: u32,
+) -> Answer {
+    let socket = file.file().socket()?;
+    let attachment = Attachment::default();
+    let party = Party::of(call);
+    let mut sending = Sending::prepare(party, socket, buffer, attachment, address, flags)?;
+    if let Some(outcome) = sending.begin(call.thread(), &file, flags) {
+        return outcome.map(Outcome::Done);
+    }
+    send_on(call, file, sending, flags)
+}
+
+// Receiving.
+
+/// Where what comes besides bytes goes to.
+#[derive(Clone, Copy)]
+pub(super) enum Besides {
+    /// Nowhere: read(2).
+    Nowhere,
+    /// The sender's name: recvfrom(2).
+    Name(UserAddr, UserAddr),
+    /// All of it: recvmsg(2), to the `struct msghdr` there.
+    Message(UserAddr, Header),
+}
+
+/// A receive, or what is left of it.
+pub(super) struct Receiving {
+    buffer: UserBuffer,
+    besides: Besides,
+    arrival: Arrival,
+    request: Request,
+    flags: u32,
+    /// How many bytes are enough.
+    enough: usize,
+    /// How many have come.
+    done: usize,
+}
+
+impl Receiving {
+    pub(super) fn new(
+        file: &OpenFile,
+        socket: &Socket,
+        buffer: UserBuffer,
+        besides: Besides,
+        flags: u32,
+    ) -> Result<Receiving> {
+        if flags & MSG_OOB != 0 {
+            return Err(if socket.kind() == Kind::Stream {
+                Errno::EINVAL
+            } else {
+                Errno::EOPNOTSUPP
+            });
+        }
+        let room = Sink::remaining(&buffer);
+        let enough = match socket.kind() {
+            Kind::Stream if flags & MSG_WAITALL != 0 => room,
+            Kind::Stream => room.min(socket.options.least()),
+            _ => 0,
+        };
+        Ok(Receiving {
+            buffer,
+            besides,
+            arrival: Arrival::default(),
+            request: Request {
+                peek: flags & MSG_PEEK != 0,
+                credentials: socket.passcred(),
+                waits: waits(file, flags),
+            },
+            flags,
+            enough,
+            done: 0,
+        })
+    }
+
+    /// What a `struct msghdr` at `at` asks for.
+    pub(super) fn of_message(
+        party: Party<'_>,
+        file: &OpenFile,
+        at: UserAddr,
+        flags: u32,
+    ) -> Result<Receiving> {
+        let header = Header::read(party.space, at)?;
+        let buffer = header.buffer(party.space)?;
+        let socket = file.file().socket()?;
+        Receiving::new(file, socket, buffer, Besides::Message(at, header), flags)
+    }
+
+    /// Receives what is there; true if that is enough. EAGAIN, and whatever receiving says.
+    fn attempt(&mut self, socket: &Socket) -> Result<bool> {
+        let count = socket.try_receive(&mut self.buffer, self.request, &mut self.arrival)?;
+        self.done += count;
+        Ok(count == 0 || self.done >= self.enough || self.arrival.complete)
+    }
+
+    /// Receives without waiting; None if it must wait.
+    fn begin(&mut self, party: Party<'_>, socket: &Socket) -> Option<Result<usize>> {
+        match self.attempt(socket) {
+            Ok(false) | Err(Errno::EAGAIN) if self.request.waits => None,
+            Ok(_) => Some(self.finish(party, socket)),
+            Err(errno) => Some(Err(errno)),
+        }
+    }
+
+    /// Receives enough, waiting for it.
+    pub(super) async fn complete(&mut self, caller: &Caller, file: &OpenFile) -> Result<usize> {
+        let socket = file.file().socket()?;
+        if let Some(outcome) = self.begin(caller.party(), socket) {
+            return outcome;
+        }
+        let until = deadline(caller.thread.now(), socket.options.receive_timeout());
+        self.wait(&caller.thread, socket, until).await?;
+        self.finish(caller.party(), socket)
+    }
+
+    async fn wait(
+        &mut self,
+        thread: &Arc<Thread>,
+        socket: &Socket,
+        until: Option<Instant>,
+    ) -> Result<()> {
+        loop {
+            let attempt = || unless_again(self.attempt(socket));
+            let outcome = wait_until(thread, socket.queue(Side::Read), until, attempt)
+                .await
+                .unwrap_or_else(|why| Err(interrupted(why, until)));
+            match outcome {
+                Ok(false) => {}
+                Ok(true) => return Ok(()),
+                Err(_) if self.done > 0 => return Ok(()),
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// Stores what came besides bytes; returns what the call returns.
+    fn finish(&mut self, party: Party<'_>, socket: &Socket) -> Result<usize> {
+        let arrival = core::mem::take(&mut self.arrival);
+        let mut flags = if arrival.truncated { MSG_TRUNC } else { 0 };
+        let count = if self.flags & MSG_TRUNC != 0 && arrival.length > 0 {
+            arrival.length
+        } else {
+            self.done
+        };
+        let from = if socket.kind() == Kind::Stream && self.done > 0 {
+            socket.peer_name().unwrap_or_default()
+        } else {
+            arrival.from
+        };
+        let name = from.as_deref();
+        let (at, header) = match self.besides {
+            Besides::Nowhere => return Ok(count),
+            Besides::Name(at, length_at) => {
+                if at.0 != 0 {
+                    address::write_source(party.space, name, at, length_at)?;
+                }
+                return Ok(count);
+            }
+            Besides::Message(at, header) => (at, header),
+        };
+        let mut room = Room::new(
+            UserAddr(header.control as usize),
+            usize::try_from(header.control_length).unwrap_or(usize::MAX),
+        );
+        // As in Linux, a fault here costs what it hits, not the message.
+        if self.request.credentials
+            && let Some(who) = arrival.credentials
+        {
+            let _ = room.put_credentials(party, who.unwrap_or(Ucred::UNKNOWN));
+        }
+        if !arrival.rights.is_empty() {
+            let close_on_exec = self.flags & MSG_CMSG_CLOEXEC != 0;
+            let _ = room.put_rights(party, arrival.rights, close_on_exec);
+        }
+        flags |= room.flags & MSG_CTRUNC | self.flags & MSG_CMSG_CLOEXEC;
+        if header.name != 0 {
+            let length_at = UserAddr(at.0.wrapping_add(NAME_LENGTH));
+            address::write_source(party.space, name, UserAddr(header.name as usize), length_at)?;
+        }
+        let tail = [room.used as u64, u64::from(flags)];
+        party.space.write_bytes(
+            UserAddr(at.0.wrapping_add(CONTROL_LENGTH)),
+            tail_bytes(&tail),
+        )?;
+        Ok(count)
+    }
+}
+
+/// The length of the control data and the flags, without the padding behind these.
+fn tail_bytes(tail: &[u64; 2]) -> &[u8] {
+    const PADDING: usize = 4;
+    let bytes = tail.as_bytes();
+    bytes.get(..bytes.len() - PADDING).unwrap_or(bytes)
+}
+
+/// recvmsg(2).
+pub(in crate::syscall) fn recvmsg(call: &mut Call<'_>) -> Answer {
+    let file = call.socket_file::<0>()?;
+    let party = Party::of(call);
+    let mut receiving = Receiving::of_message(party, &file, call.addr::<1>(), call.uint::<2>())?;
+    if let Some(outcome) = receiving.begin(party, file.file().socket()?) {
+        return outcome.map(Outcome::Done);
+    }
+    receive_on(call, file, receiving)
+}
+
+#[cold]
+fn receive_on(call: &mut Call<'_>, file: Arc<OpenFile>, receiving: Receiving) -> Answer {
+    let caller = Caller::of(call);
+    let mut receiving = Box::new(receiving);
+    call.wait(async move {
+        let outcome = receiving.complete(&caller, &file).await;
+        let_go(&file);
+        outcome
+    })
+}
+
+/// Whoever waited held the socket, and its descriptors may have been closed meanwhile.
+fn let_go(file: &Arc<OpenFile>) {
+    if file.in_flight() {
+        unix::descriptor_goes(file);
+    }
+}
+
+/// recvfrom(2).
+pub(in crate::syscall) fn recvfrom(call: &mut Call<'_>) -> Answer {
+    let file = call.socket_file::<0>()?;
+    let buffer = UserBuffer::new(
+        call.space(),
+        call.addr::<1>(),
+        call.size::<2>().min(TRANSFER_MAX),
+    )?;
+    let besides = Besides::Name(call.addr::<4>(), call.addr::<5>());
+    let flags = call.uint::<3>();
+    receive(call, file, buffer, besides, flags)
+}
+
+/// read(2).
+pub(in crate::syscall) fn read(call: &mut Call<'_>, file: Arc<OpenFile>) -> Answer {
+    let (at, length) = (call.addr::<1>(), call.size::<2>().min(TRANSFER_MAX));
+    if length == 0 {
+        return Ok(Outcome::Done(0));
+    }
+    let socket = file.file().socket()?;
+    let request = Request {
+        peek: false,
+        credentials: socket.passcred(),
+        waits: waits(&file, 0),
+    };
+    // Descriptors that come and are not asked for are closed with the arrival.
+    let received = match UserSlice::new(call.space(), at, length) {
+        Ok(mut slice) => socket.try_receive(&mut slice, request, &mut Arrival::default()),
+        Err(errno) => Err(errno),
+    };
+    match received {
+        Ok(count) if count == 0 || count >= socket.options.least().min(length) => {
+            Ok(Outcome::Done(count))
+        }
+        Err(errno) if errno != Errno::EAGAIN || !request.waits => Err(errno),
+        Ok(count) if !request.waits => Ok(Outcome::Done(count)),
+        received => read_on(call, file, received.unwrap_or(0)),
+    }
+}
+
+/// A read that found nothing, or less than it waits for.
+#[cold]
+fn read_on(call: &mut Call<'_>, file: Arc<OpenFile>, done: usize) -> Answer {
+    let length = call.size::<2>().min(TRANSFER_MAX) - done;
+    let at = UserAddr(call.addr::<1>().0.wrapping_add(done));
+    let buffer = UserBuffer::new(call.space(), at, length)?;
+    let socket = file.file().socket()?;
+    let mut receiving = Receiving::new(&file, socket, buffer, Besides::Nowhere, 0)?;
+    receiving.done = done;
+    wait_on(call, file, receiving)
+}
+
+/// Goes on with a receive of bytes alone. Without a box: read(2) must not need memory.
+fn wait_on(call: &mut Call<'_>, file: Arc<OpenFile>, mut receiving: Receiving) -> Answer {
+    let socket = file.file().socket()?;
+    let until = deadline(call.thread().now(), socket.options.receive_timeout());
+    let thread = Arc::clone(call.thread());
+    call.wait(async move {
+        let outcome = receiving.wait(&thread, file.file().socket()?, until).await;
+        let_go(&file);
+        outcome.map(|()| receiving.done)
+    })
+}
+
+/// readv(2).
+pub(in crate::syscall) fn readv(
+    call: &mut Call<'_>,
+    file: Arc<OpenFile>,
+    buffer: UserBuffer,
+) -> Answer {
+    if Sink::remaining(&buffer) == 0 {
+        return Ok(Outcome::Done(0));
+    }
+    let socket = file.file().socket()?;
+    let mut receiving = Receiving::new(&file, socket, buffer, Besides::Nowhere, 0)?;
+    if let Some(outcome) = receiving.begin(Party::of(call), socket) {
+        return outcome.map(Outcome::Done);
+    }
+    wait_on(call, file, receiving)
+}
+
+fn receive(
+    call: &mut Call<'_>,
+    file: Arc<OpenFile>,
+    buffer: UserBuffer,
+    besides: Besides,
+    flags: u32,
+) -> Answer {
+    let socket = file.file().socket()?;
+    let mut receiving = Receiving::new(&file, socket, buffer, besides, flags)?;
+    if let Some(outcome) = receiving.begin(Party::of(call), socket) {
+        return outcome.map(Outcome::Done);
+    }
+    receive_on(call, file, receiving)
+}
