@@ -12,6 +12,7 @@ mod errno;
 pub mod ipc_call;
 pub mod nr;
 pub mod open;
+pub mod sysv;
 
 pub use errno::{Errno, MAX_ERRNO};
 pub use linux_raw_sys as raw;

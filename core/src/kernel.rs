@@ -11,6 +11,7 @@ use crate::fs::devices::Random;
 use crate::fs::namespace::Namespace;
 use crate::ipc::epoll::Nesting;
 use crate::ipc::futex::FutexTable;
+use crate::ipc::sysv::SysV;
 use crate::machine::{CpuId, Irq, MAX_CPUS, Machine, Shutdown, Trap};
 use crate::mm::{Memory, MemoryObject};
 use crate::process::exit;
@@ -45,6 +46,8 @@ pub struct Kernel {
     pub futexes: FutexTable,
     /// The right to have epoll instances watch each other.
     pub epolls: Nesting,
+    /// System V message queues, segments and semaphores.
+    pub sysv: SysV,
     /// The random number generator.
     pub random: Random,
     /// The page of code that returns from signal handlers, mapped in every program.

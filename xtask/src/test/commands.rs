@@ -34,7 +34,7 @@ const ORDINARY: Command = Command {
 };
 
 /// Every command.
-pub(crate) const ALL: [Command; 6] = [
+pub(crate) const ALL: [Command; 7] = [
     Command {
         name: "shell_pipeline_of_three_answers",
         line: "ls / | grep bin | wc -l",
@@ -51,6 +51,12 @@ pub(crate) const ALL: [Command; 6] = [
         name: "handbook_pipe_echo_says_hello",
         line: "pipe_echo",
         shows: &["hello"],
+        ..ORDINARY
+    },
+    Command {
+        name: "handbook_shm_counter_counts_to_20000",
+        line: "shm_counter; shm_counter",
+        shows: &["20000", "20000"],
         ..ORDINARY
     },
     Command {
