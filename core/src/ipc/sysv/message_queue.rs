@@ -348,7 +348,7 @@ impl State {
     #[inline]
     fn fits(&self, length: usize) -> bool {
         let count = self.messages.len();
-        length <= self.limits.bytes.saturating_sub(self.bytes)
+        self.bytes.saturating_add(length) <= self.limits.bytes
             && count < self.limits.count.min(self.limits.bytes)
     }
 
@@ -452,3 +452,12 @@ impl Lined<Sending> for MessageQueue {
         work(&mut self.state.lock().senders)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, not(loom)))]
+mod model_tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

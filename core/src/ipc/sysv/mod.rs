@@ -158,3 +158,9 @@ impl Keeper for Kernel {
         self.sysv.pages.fetch_sub(pages, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+pub(crate) mod testing;
+
+#[cfg(all(test, loom))]
+pub(crate) mod testing_loom;

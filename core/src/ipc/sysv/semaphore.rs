@@ -430,3 +430,9 @@ impl Drop for SemaphoreSet {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod model_tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

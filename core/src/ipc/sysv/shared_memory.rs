@@ -216,3 +216,6 @@ impl Drop for Segment {
         self.keeper.release_pages(pages(self.size));
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

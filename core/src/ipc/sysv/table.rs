@@ -305,3 +305,6 @@ fn split(id: i32) -> Option<(usize, u16)> {
     let at = id & ((1 << PLACE_BITS) - 1);
     Some((at as usize, (id >> PLACE_BITS) as u16))
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
