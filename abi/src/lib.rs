@@ -13,6 +13,7 @@ pub mod ipc_call;
 pub mod nr;
 pub mod open;
 pub mod socket;
+pub mod sysv;
 
 pub use errno::{Errno, MAX_ERRNO};
 pub use linux_raw_sys as raw;

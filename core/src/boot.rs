@@ -17,6 +17,7 @@ use crate::fs::path::{FsContext, Walker};
 use crate::fs::{initramfs, mount};
 use crate::ipc::epoll::Nesting;
 use crate::ipc::futex::FutexTable;
+use crate::ipc::sysv::SysV;
 use crate::kernel::Kernel;
 use crate::machine::{Frame, Machine, PAGE_SIZE, UserContext};
 use crate::mm::{Memory, MemoryObject};
@@ -194,6 +195,7 @@ pub(crate) fn make_kernel(info: &BootInfo) -> core::result::Result<Kernel, BootE
         epolls: Nesting::new(),
         futexes: FutexTable::new(),
         sockets: Arc::new(crate::ipc::unix::SocketNames::new()),
+        sysv: SysV::new(),
         random: Random::new(info.seed),
         trampoline,
         command_line: info.command_line,

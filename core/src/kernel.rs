@@ -12,6 +12,7 @@ use crate::fs::namespace::Namespace;
 use crate::ipc::epoll::Nesting;
 use crate::ipc::futex::FutexTable;
 use crate::ipc::unix::SocketNames;
+use crate::ipc::sysv::SysV;
 use crate::machine::{CpuId, Irq, MAX_CPUS, Machine, Shutdown, Trap};
 use crate::mm::{Memory, MemoryObject};
 use crate::process::exit;
@@ -48,6 +49,8 @@ pub struct Kernel {
     pub epolls: Nesting,
     /// The abstract names of sockets.
     pub sockets: Arc<SocketNames>,
+    /// System V message queues, segments and semaphores.
+    pub sysv: SysV,
     /// The random number generator.
     pub random: Random,
     /// The page of code that returns from signal handlers, mapped in every program.

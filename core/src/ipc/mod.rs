@@ -6,3 +6,4 @@ pub mod fifo;
 pub mod futex;
 pub mod pipe;
 pub mod unix;
+pub mod sysv;

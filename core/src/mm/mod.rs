@@ -11,6 +11,7 @@
 mod frame_pool;
 mod frame_ref;
 mod free_map;
+mod hold;
 mod object;
 mod page_slots;
 mod region;
@@ -22,6 +23,7 @@ mod user_slice;
 
 pub use frame_pool::{FramePool, MAX_RUN_ORDER, MetadataSize};
 pub use frame_ref::FrameRef;
+pub use hold::{Hold, Mapped};
 pub use object::{MAX_SIZE, MemoryObject};
 pub use region::{Backing, Label, Region};
 pub use space::{AddressSpace, FaultError, Footprint, FutexPlace, MapRequest, Move, Placement};

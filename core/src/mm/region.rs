@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::MemoryObject;
+use super::{Hold, MemoryObject};
 use crate::machine::{Access, OutOfMemory, PAGE_SIZE, USER_END};
 
 /// The most regions of an address space (Linux's vm.max_map_count).
@@ -26,6 +26,8 @@ pub enum Label {
     Vdso,
     /// The path of a file.
     Path(Arc<str>),
+    /// What its object is called, which counts its regions.
+    Counted(Hold),
 }
 
 impl Label {
@@ -38,12 +40,15 @@ impl Label {
             Label::Stack => "[stack]",
             Label::Vdso => "[vdso]",
             Label::Path(path) => path,
+            Label::Counted(hold) => hold.name(),
         }
     }
 
     fn same(&self, other: &Label) -> bool {
         match (self, other) {
             (Label::Path(one), Label::Path(other)) => Arc::ptr_eq(one, other),
+            // Each counts, so none is joined to another.
+            (Label::Counted(_), Label::Counted(_)) => false,
             _ => core::mem::discriminant(self) == core::mem::discriminant(other),
         }
     }

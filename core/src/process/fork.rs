@@ -197,6 +197,9 @@ fn child_process(task: &Task, request: &CloneRequest, pid: Pid) -> Result<Arc<Pr
         },
     );
     child.inherit_names(maker);
+    if request.flags.contains(CloneFlags::SYSVSEM) {
+        child.share_undo_list(maker, task.thread.kernel());
+    }
     child
         .vfork
         .set_pending(request.flags.contains(CloneFlags::VFORK));

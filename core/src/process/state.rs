@@ -17,6 +17,8 @@ use super::wait::Status;
 use crate::counters::{Kind, Live};
 use crate::fs::descriptors::DescriptorTable;
 use crate::fs::path::FsContext;
+use crate::ipc::sysv::Keeper;
+use crate::ipc::sysv::undo::UndoList;
 use crate::mm::AddressSpace;
 use crate::wait::WaitQueue;
 use crate::{Errno, Result};
@@ -58,6 +60,8 @@ pub struct Process {
     space: SpinLock<Option<Arc<AddressSpace>>>,
     files: SpinLock<Option<Arc<DescriptorTable>>>,
     fs: SpinLock<Option<Arc<FsContext>>>,
+    /// What is undone on semaphores when it ends; none before its first SEM_UNDO.
+    undo: SpinLock<Option<Arc<UndoList>>>,
     threads: SpinLock<Threads>,
     _live: Live,
 }
@@ -148,6 +152,7 @@ impl Process {
             space: SpinLock::new(Some(parts.space)),
             files: SpinLock::new(Some(parts.files)),
             fs: SpinLock::new(Some(parts.fs)),
+            undo: SpinLock::new(None),
             threads: SpinLock::new(Threads::default()),
             _live: Live::new(Kind::Process),
         }
@@ -279,6 +284,18 @@ impl Process {
         self.fs.lock().clone()
     }
 
+    /// What is undone on semaphores when it ends. Allocates a little, the first time.
+    pub fn undo_list(&self, keeper: &'static dyn Keeper) -> Arc<UndoList> {
+        let mut undo = self.undo.lock();
+        Arc::clone(undo.get_or_insert_with(|| UndoList::new(keeper)))
+    }
+
+    /// It shares what is undone with `maker` (CLONE_SYSVSEM).
+    pub fn share_undo_list(&self, maker: &Process, keeper: &'static dyn Keeper) {
+        let list = maker.undo_list(keeper);
+        *self.undo.lock() = Some(list);
+    }
+
     /// Its ids.
     #[must_use]
     pub fn credentials(&self) -> Arc<Credentials> {
@@ -331,6 +348,8 @@ impl Process {
         let space = self.space.lock().take();
         let files = self.files.lock().take();
         let fs = self.fs.lock().take();
+        let undo = self.undo.lock().take();
+        drop(undo);
         drop(files);
         drop(fs);
         drop(space);

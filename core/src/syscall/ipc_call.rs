@@ -5,9 +5,13 @@
 //! program left them when the handler is done: a call that a signal restarts is made again as it was.
 
 use halyard_abi::ipc_call as abi;
+use halyard_abi::sysv::{IPC_CREAT, IPC_PRIVATE};
 
 use super::table::{Entry, grows, lean};
-use super::{Answer, Call, descriptor, futex, ipc_info, path, pipe, signal, transfer};
+use super::{
+    Answer, Call, descriptor, futex, ipc_info, path, pipe, signal, sysv_memory, sysv_message,
+    sysv_semaphore, transfer,
+};
 use crate::Errno;
 use crate::fs::inode::S_IFIFO;
 use crate::kernel::Kernel;
@@ -41,6 +45,23 @@ static COMMANDS: &[Door] = &[
     door(abi::SEND, lean(transfer::write), as_given),
     door(abi::RECEIVE, lean(transfer::read), as_given),
     door(abi::CLOSE, lean(descriptor::close), as_given),
+    door(abi::SHM_CREATE, grows(sysv_memory::shmget), segment),
+    door(abi::SHM_MAP, grows(sysv_memory::shmat), as_given),
+    door(abi::SHM_UNMAP, lean(sysv_memory::shmdt), as_given),
+    door(abi::SHM_CONTROL, lean(sysv_memory::shmctl), as_given),
+    door(abi::SHM_GET, grows(sysv_memory::shmget), as_given),
+    door(abi::MSG_CREATE, grows(sysv_message::typed_queue), as_given),
+    door(abi::MSG_SEND, lean(sysv_message::msgsnd), as_given),
+    door(abi::MSG_RECEIVE, lean(sysv_message::msgrcv), as_given),
+    door(abi::MSG_CONTROL, lean(sysv_message::msgctl), as_given),
+    door(abi::MSG_GET, grows(sysv_message::msgget), as_given),
+    door(abi::SEM_GET, grows(sysv_semaphore::semget), as_given),
+    door(
+        abi::SEM_OPERATE,
+        grows(sysv_semaphore::semtimedop),
+        as_given,
+    ),
+    door(abi::SEM_CONTROL, lean(sysv_semaphore::semctl), as_given),
     door(abi::WORD_WAIT, grows(futex::futex), word_wait),
     door(abi::WORD_WAKE, lean(futex::futex), word_wake),
     door(abi::SIGNAL_SEND, lean(signal::kill), as_given),
@@ -94,6 +115,12 @@ fn as_given([a0, a1, a2, a3, a4]: Given) -> Registers {
 fn fifo([path, mode, ..]: Given) -> Registers {
     let mode = mode & 0o7777 | u64::from(S_IFIFO);
     [path::AT_FDCWD as u64, path, mode, 0, 0, 0]
+}
+
+/// (size, flags) for shmget(2): a segment without a key, found by its id alone.
+fn segment([size, flags, ..]: Given) -> Registers {
+    let flags = flags | u64::from(IPC_CREAT);
+    [IPC_PRIVATE as u64, size, flags, 0, 0, 0]
 }
 
 /// (word, value, timeout) for futex(2). Words are shared: whoever maps the page meets here.

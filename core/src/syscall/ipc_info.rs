@@ -29,6 +29,17 @@ pub(super) fn info(call: &mut Call<'_>) -> Answer {
     for (kind, name) in counters::NAMES {
         list.add(name, -1, counters::live(kind) as u64)?;
     }
+    let kernel = list.call.kernel;
+    let mut outcome = Ok(());
+    kernel.sysv.for_each(|kind, id, users| {
+        let mut names = counters::NAMES.iter();
+        if let Some((_, name)) = names.find(|(known, _)| *known == kind)
+            && outcome.is_ok()
+        {
+            outcome = list.add(name, i64::from(id), users as u64);
+        }
+    });
+    outcome?;
     Ok(Outcome::Done(list.count))
 }
 

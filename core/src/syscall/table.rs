@@ -5,6 +5,8 @@ use halyard_abi::nr;
 use super::{
     Handler, copy, credentials, descriptor, directory, epoll, event, futex, info, memory, metadata,
     mount, path, pipe, poll, process, schedule, signal, socket, time, transfer,
+    mount, path, pipe, poll, process, schedule, signal, sysv_memory, sysv_message, sysv_semaphore,
+    time, transfer,
 };
 
 /// One system call.
@@ -161,6 +163,19 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::FUTEX, grows(futex::futex)),
     (nr::SET_ROBUST_LIST, lean(futex::set_robust_list)),
     (nr::GET_ROBUST_LIST, lean(futex::get_robust_list)),
+    // System V IPC.
+    (nr::MSGGET, grows(sysv_message::msgget)),
+    (nr::MSGCTL, lean(sysv_message::msgctl)),
+    (nr::MSGRCV, lean(sysv_message::msgrcv)),
+    (nr::MSGSND, lean(sysv_message::msgsnd)),
+    (nr::SEMGET, grows(sysv_semaphore::semget)),
+    (nr::SEMCTL, lean(sysv_semaphore::semctl)),
+    (nr::SEMTIMEDOP, grows(sysv_semaphore::semtimedop)),
+    (nr::SEMOP, grows(sysv_semaphore::semop)),
+    (nr::SHMGET, grows(sysv_memory::shmget)),
+    (nr::SHMCTL, lean(sysv_memory::shmctl)),
+    (nr::SHMAT, grows(sysv_memory::shmat)),
+    (nr::SHMDT, lean(sysv_memory::shmdt)),
     // Bytes.
     (nr::READ, lean(transfer::read)),
     (nr::WRITE, lean(transfer::write)),

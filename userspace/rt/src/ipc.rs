@@ -141,3 +141,22 @@ pub fn signal_send(pid: Pid, signal: i32) -> Result<()> {
     // SAFETY: no memory is named.
     unsafe { ipc_call(abi::SIGNAL_SEND, [pid as usize, signal as usize, 0, 0, 0]) }.map(drop)
 }
+
+/// A shared memory segment of so many bytes, found by its id alone; flags are mode bits. [`sysv::memory`](crate::sysv::memory) attaches and removes it.
+///
+/// # Errors
+/// Those of shmget(2).
+pub fn shm_create(size: usize, flags: u32) -> Result<i32> {
+    // SAFETY: no memory is named.
+    unsafe { ipc_call(abi::SHM_CREATE, [size, flags as usize, 0, 0, 0]) }.map(|id| id as i32)
+}
+
+/// A message queue as the handbook has it: 64 messages of up to 256 bytes. [`sysv::message`](crate::sysv::message) sends, receives, removes it.
+///
+/// # Errors
+/// Those of msgget(2).
+pub fn msg_create(key: i32, flags: u32) -> Result<i32> {
+    // SAFETY: no memory is named.
+    unsafe { ipc_call(abi::MSG_CREATE, [key as usize, flags as usize, 0, 0, 0]) }
+        .map(|id| id as i32)
+}

@@ -45,6 +45,7 @@ pub mod signal;
 mod start;
 mod sys;
 pub mod system;
+pub mod sysv;
 pub mod thread;
 pub mod time;
 pub mod tty;

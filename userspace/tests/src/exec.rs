@@ -37,7 +37,7 @@ fn own_path() -> &'static str {
 }
 
 /// Turns into this program as a helper with those words.
-fn become_helper(words: &[&str]) -> i32 {
+pub(crate) fn become_helper(words: &[&str]) -> i32 {
     let arguments = ["tests", HELPER].into_iter().chain(words.iter().copied());
     let errno = process::exec(own_path(), arguments, ["A=1", "B=two words"]);
     println!("# exec {}: {errno}", own_path());

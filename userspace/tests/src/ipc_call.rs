@@ -7,6 +7,8 @@ use halyard_rt::process::Status;
 use halyard_rt::signal::{SIGKILL, SIGTERM};
 use halyard_rt::{fd, fs, io, ipc, prelude::*, wild};
 
+use halyard_rt::sysv::{IPC_NOWAIT, memory, message};
+
 use crate::runner::suite;
 use crate::support::{Blocker, Failure, Outcome, Shared, WILD, call, check, check_eq};
 
@@ -21,6 +23,9 @@ suite!(
     ipc_call_word_wait_times_out,
     ipc_call_signal_reaches_its_process,
     ipc_call_registers_are_kept,
+    ipc_call_shared_memory_is_that_of_shmat,
+    ipc_call_typed_queue_holds_64_messages_of_256_bytes,
+    ipc_call_info_names_each_object,
 );
 
 /// Skips the test where the call does not exist.
@@ -154,6 +159,53 @@ fn ipc_call_signal_reaches_its_process() -> Outcome {
     check_eq!(child.join()?, Status::Signaled(SIGTERM));
     check_eq!(ipc::signal_send(0x3fff_fff0, SIGKILL), Err(Errno::ESRCH));
     check_eq!(ipc::signal_send(1, 65), Err(Errno::EINVAL));
+    Ok(())
+}
+
+fn ipc_call_shared_memory_is_that_of_shmat() -> Outcome {
+    required()?;
+    let id = ipc::shm_create(5000, 0o600)?;
+    let here = memory::attach(id, 0)?;
+    let there = raw(abi::SHM_MAP, [id as usize, 0, 0, 0, 0])?;
+    here.store(4999, 7);
+    check_eq!(wild::load(there + 4999), 7);
+    check_eq!(memory::status(id)?.nattch, 2);
+    check_eq!(raw(abi::SHM_UNMAP, [there, 0, 0, 0, 0]), Ok(0));
+    check_eq!(memory::status(id)?.nattch, 1);
+    memory::remove(id)?;
+    drop(here);
+    check_eq!(memory::status(id), Err(Errno::EINVAL));
+    Ok(())
+}
+
+fn ipc_call_typed_queue_holds_64_messages_of_256_bytes() -> Outcome {
+    required()?;
+    let id = ipc::msg_create(0, 0o1600)?;
+    let long = message::send(id, 1, &[0; 257], IPC_NOWAIT);
+    check_eq!(long, Err(Errno::EINVAL));
+    for kind in 1..=64 {
+        message::send(id, kind, &[kind as u8; 256], IPC_NOWAIT)?;
+    }
+    let one_more = message::send(id, 1, b"", IPC_NOWAIT);
+    check_eq!(one_more, Err(Errno::EAGAIN));
+    let mut text = [0; 256];
+    check_eq!(message::receive(id, &mut text, 40, 0), Ok((40, 256)));
+    check!(text == [40; 256]);
+    message::remove(id)?;
+    Ok(())
+}
+
+fn ipc_call_info_names_each_object() -> Outcome {
+    required()?;
+    let id = ipc::msg_create(0, 0o1600)?;
+    message::send(id, 1, b"x", IPC_NOWAIT)?;
+    let records = ipc::info()?;
+    let mine = |record: &&ipc::InfoRecord| {
+        record.id == i64::from(id) && record.kind.starts_with(b"message_queue\0")
+    };
+    let count = records.iter().find(mine).map(|record| record.count);
+    message::remove(id)?;
+    check_eq!(count, Some(1));
     Ok(())
 }
 

@@ -41,6 +41,10 @@ mod signal_mask;
 mod signal_wait;
 mod support;
 mod system;
+mod sysv_memory;
+mod sysv_message;
+mod sysv_semaphore;
+mod sysv_support;
 mod thread;
 mod time;
 mod tty;
@@ -87,6 +91,9 @@ const SUITES: &[&[runner::Test]] = &[
     unix_message::TESTS,
     tty::TESTS,
     ipc_call::TESTS,
+    sysv_message::TESTS,
+    sysv_memory::TESTS,
+    sysv_semaphore::TESTS,
     system::TESTS,
     arguments::TESTS,
 ];

@@ -54,6 +54,12 @@ pub(crate) const ALL: [Command; 7] = [
         ..ORDINARY
     },
     Command {
+        name: "handbook_shm_counter_counts_to_20000",
+        line: "shm_counter; shm_counter",
+        shows: &["20000", "20000"],
+        ..ORDINARY
+    },
+    Command {
         name: "c_program_runs_unmodified",
         line: "hello a b",
         shows: &["hello from C, process ", " a b"],

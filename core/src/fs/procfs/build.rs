@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use halyard_cell::SpinLock;
 
 use super::descriptors::DescriptorFolder;
-use super::{Folder, Report, Text, decimal, number_below, process, system};
+use super::{Folder, Report, Text, decimal, number_below, process, system, sysvipc};
 use crate::fs::directory::{Above, FIRST_COOKIE, Link, Listed};
 use crate::fs::inode::{FileSystemId, Inode, Metadata, Node};
 use crate::kernel::Kernel;
@@ -73,6 +73,14 @@ static ROOT: &[Entry] = &[
         name: "sys",
         kind: Kind::Folder(SYS),
     },
+    Entry {
+        name: "sysvipc",
+        kind: Kind::Folder(&[
+            report("msg", sysvipc::messages),
+            report("sem", sysvipc::semaphores),
+            report("shm", sysvipc::memory),
+        ]),
+    },
     report("uptime", system::uptime),
     report("version", system::version),
 ];
@@ -91,6 +99,9 @@ static SYS: &[Entry] = &[
         name: "kernel",
         kind: Kind::Folder(&[
             report("hostname", |_, text| text.push(b"halyard\n")),
+            report("msgmax", sysvipc::message_max),
+            report("msgmnb", sysvipc::message_bytes),
+            report("msgmni", sysvipc::message_queues),
             report("osrelease", |_, text| {
                 writeln!(text, "{}", crate::version::ABI_RELEASE)
             }),
@@ -98,6 +109,10 @@ static SYS: &[Entry] = &[
                 writeln!(text, "{}", crate::version::SYSTEM)
             }),
             report("pid_max", system::pid_max),
+            report("sem", sysvipc::semaphore_limits),
+            report("shmall", sysvipc::memory_all),
+            report("shmmax", sysvipc::memory_max),
+            report("shmmni", sysvipc::memory_segments),
             report("version", |_, text| {
                 writeln!(text, "{}", crate::version::VERSION)
             }),

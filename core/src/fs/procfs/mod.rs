@@ -8,6 +8,7 @@ pub mod build;
 mod descriptors;
 pub mod process;
 pub mod system;
+mod sysvipc;
 mod text;
 
 use alloc::sync::Arc;

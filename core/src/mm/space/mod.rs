@@ -7,6 +7,7 @@
 
 mod access;
 mod advice;
+mod detach;
 mod fault;
 mod fork;
 mod heap;

@@ -17,6 +17,8 @@ mod free;
 mod grep;
 mod head;
 mod hexdump;
+mod ipcrm;
+mod ipcs;
 mod kill;
 mod ln;
 mod ls;
@@ -61,6 +63,12 @@ const TOOLS: &[Tool] = &[
     tool("grep", "grep [-cinqv] PATTERN [FILE...]", grep::run),
     tool("head", "head [-n LINES] [FILE...]", head::run),
     tool("hexdump", "hexdump [FILE...]", hexdump::run),
+    tool(
+        "ipcrm",
+        "ipcrm [-q ID] [-m ID] [-s ID] [-Q KEY] [-M KEY] [-S KEY] [-a]...",
+        ipcrm::run,
+    ),
+    tool("ipcs", "ipcs [-q] [-m] [-s] [-l | -u]", ipcs::run),
     tool("kill", "kill [-SIGNAL | -l] PROCESS...", kill::run),
     tool("ln", "ln [-s] [-f] TARGET NAME", ln::run),
     tool("ls", "ls [-a] [-l] [FILE...]", ls::run),
