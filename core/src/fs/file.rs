@@ -6,10 +6,11 @@ use alloc::sync::Arc;
 use bitflags::bitflags;
 
 use super::directory::Listed;
-use super::inode::{Inode, S_IFIFO};
+use super::inode::{Inode, S_IFIFO, S_IFREG};
 use crate::io::{Sink, Source};
 use crate::ipc::epoll::Epoll;
 use crate::ipc::pipe::Pipe;
+use crate::ipc::posix_mq::Queue;
 use crate::mm::MemoryObject;
 use crate::time::Instant;
 use crate::tty::Tty;
@@ -158,6 +159,17 @@ pub trait File: Send + Sync {
         Err(Errno::EINVAL)
     }
 
+    /// Whether [`File::flush`] does anything.
+    fn flushes(&self) -> bool {
+        false
+    }
+
+    /// A descriptor of this file was closed in the table of number `table`
+    /// ([`DescriptorTable::owner`](super::descriptors::DescriptorTable::owner)); others may be open there still.
+    fn flush(&self, table: u64) {
+        let _ = table;
+    }
+
     /// The first directory entry at or behind `cookie`. ENOTDIR.
     fn entry_from(&self, cookie: u64) -> Result<Option<Listed>> {
         let _ = cookie;
@@ -186,6 +198,8 @@ pub enum Special<'a> {
     EventFd,
     /// An epoll instance.
     Epoll(&'a Arc<Epoll>),
+    /// A POSIX message queue.
+    MessageQueue(&'a Queue),
 }
 
 impl Special<'_> {
@@ -197,6 +211,7 @@ impl Special<'_> {
             Special::EventFd => "anon_inode:[eventfd]",
             Special::Epoll(_) => "anon_inode:[eventpoll]",
             _ => "anon_inode:",
+            Special::Plain | Special::Terminal(_) | Special::MessageQueue(_) => "anon_inode:",
         }
     }
 
@@ -206,6 +221,8 @@ impl Special<'_> {
         match self {
             Special::Pipe(_) => S_IFIFO,
             _ => 0,
+            Special::MessageQueue(_) => S_IFREG,
+            Special::Plain | Special::Terminal(_) => 0,
         }
     }
 }

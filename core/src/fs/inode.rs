@@ -160,10 +160,13 @@ impl FileSystemId {
     /// What has no name.
     pub const ANONYMOUS: FileSystemId = FileSystemId(3);
 
+    /// The names of POSIX message queues.
+    pub const QUEUES: FileSystemId = FileSystemId(4);
+
     /// One that no other file system has.
     #[must_use]
     pub fn next() -> FileSystemId {
-        static NEXT: AtomicU32 = AtomicU32::new(4);
+        static NEXT: AtomicU32 = AtomicU32::new(5);
         FileSystemId(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }

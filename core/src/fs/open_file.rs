@@ -66,6 +66,7 @@ pub struct OpenFile {
     seekable: bool,
     terminal: bool,
     piece: usize,
+    flushes: bool,
     position: SpinLock<u64>,
     /// The epoll items that end with it.
     watchers: Watchers,
@@ -95,6 +96,7 @@ impl OpenFile {
         }
         let (seekable, terminal) = (file.seekable(), file.terminal().is_some());
         let piece = file.piece();
+        let flushes = file.flushes();
         Ok(Arc::new(OpenFile {
             file,
             inode,
@@ -102,6 +104,7 @@ impl OpenFile {
             seekable,
             terminal,
             piece,
+            flushes,
             position: SpinLock::new(0),
             watchers: Watchers::new(),
             _live: Live::new(Kind::OpenFile),
@@ -131,6 +134,13 @@ impl OpenFile {
     #[must_use]
     pub const fn piece(&self) -> usize {
         self.piece
+    }
+
+    /// Whether its file wants to be told of every descriptor that is closed ([`File::flush`]).
+    #[inline]
+    #[must_use]
+    pub const fn flushes(&self) -> bool {
+        self.flushes
     }
 
     /// What stands behind it.

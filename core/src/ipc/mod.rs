@@ -5,3 +5,4 @@ pub mod eventfd;
 pub mod fifo;
 pub mod futex;
 pub mod pipe;
+pub mod posix_mq;

@@ -309,12 +309,14 @@ fn report_statfs(call: &Call<'_>, file_system: FileSystemId) -> Answer {
     const RAMFS_MAGIC: u64 = 0x8584_58f6;
     const TMPFS_MAGIC: u64 = 0x0102_1994;
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    const MQUEUE_MAGIC: u64 = 0x1980_0202;
     const PIPEFS_MAGIC: u64 = 0x5049_5045;
     const BLOCK: u64 = 4096;
     let magic = match file_system {
         FileSystemId::ROOT => RAMFS_MAGIC,
         FileSystemId::PROCESSES => PROC_SUPER_MAGIC,
         FileSystemId::ANONYMOUS => PIPEFS_MAGIC,
+        FileSystemId::QUEUES => MQUEUE_MAGIC,
         _ => TMPFS_MAGIC,
     };
     let frames = call.kernel.memory.frames;

@@ -18,6 +18,7 @@ mod ipc_info;
 pub mod memory;
 mod metadata;
 mod mount;
+mod mqueue;
 pub mod path;
 pub mod pipe;
 pub mod poll;

@@ -5,6 +5,8 @@ use halyard_abi::nr;
 use super::{
     Handler, copy, credentials, descriptor, directory, epoll, event, futex, info, memory, metadata,
     mount, path, pipe, poll, process, schedule, signal, time, transfer,
+    Handler, copy, credentials, descriptor, directory, futex, info, memory, metadata, mount,
+    mqueue, path, pipe, poll, process, schedule, signal, time, transfer,
 };
 
 /// One system call.
@@ -131,6 +133,13 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::MUNLOCKALL, lean(memory::munlockall)),
     // Pipes.
     (nr::PIPE2, grows(pipe::pipe2)),
+    // POSIX message queues.
+    (nr::MQ_OPEN, grows(mqueue::mq_open)),
+    (nr::MQ_UNLINK, grows(mqueue::mq_unlink)),
+    (nr::MQ_TIMEDSEND, lean(mqueue::mq_timedsend)),
+    (nr::MQ_TIMEDRECEIVE, lean(mqueue::mq_timedreceive)),
+    (nr::MQ_NOTIFY, lean(mqueue::mq_notify)),
+    (nr::MQ_GETSETATTR, lean(mqueue::mq_getsetattr)),
     // Waiting for several things, and for words of memory.
     (nr::PPOLL, grows(poll::ppoll)),
     (nr::PSELECT6, grows(poll::pselect6)),

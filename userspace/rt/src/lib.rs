@@ -37,6 +37,7 @@ mod heap;
 pub mod io;
 pub mod ipc;
 pub mod mm;
+pub mod mqueue;
 pub mod poll;
 pub mod print;
 pub mod process;

@@ -25,6 +25,9 @@ mod ipc_call;
 mod link;
 mod long_call;
 mod memory;
+mod mq_message;
+mod mq_name;
+mod mq_notify;
 mod pipe_end;
 mod pipe_fault;
 mod pipe_poll;
@@ -68,6 +71,9 @@ const SUITES: &[&[runner::Test]] = &[
     pipe_fault::TESTS,
     pipe_poll::TESTS,
     pipe_stress::TESTS,
+    mq_name::TESTS,
+    mq_message::TESTS,
+    mq_notify::TESTS,
     poll::TESTS,
     select::TESTS,
     eventfd::TESTS,
