@@ -211,7 +211,6 @@ impl Special<'_> {
             Special::EventFd => "anon_inode:[eventfd]",
             Special::Epoll(_) => "anon_inode:[eventpoll]",
             _ => "anon_inode:",
-            Special::Plain | Special::Terminal(_) | Special::MessageQueue(_) => "anon_inode:",
         }
     }
 
@@ -220,9 +219,8 @@ impl Special<'_> {
     pub const fn file_type(self) -> u32 {
         match self {
             Special::Pipe(_) => S_IFIFO,
-            _ => 0,
             Special::MessageQueue(_) => S_IFREG,
-            Special::Plain | Special::Terminal(_) => 0,
+            _ => 0,
         }
     }
 }

@@ -5,9 +5,8 @@ use halyard_abi::nr;
 use super::{
     Handler, copy, credentials, descriptor, directory, epoll, event, futex, info, memory, metadata,
     mount, path, pipe, poll, process, schedule, signal, time, transfer,
-    Handler, copy, credentials, descriptor, directory, futex, info, memory, metadata, mount,
-    mqueue, path, pipe, poll, process, schedule, signal, time, transfer,
 };
+use super::{memfd, mqueue, splice};
 
 /// One system call.
 #[derive(Clone, Copy)]
@@ -118,6 +117,7 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::SETITIMER, grows(signal::setitimer)),
     (nr::GETITIMER, lean(signal::getitimer)),
     // Memory.
+    (nr::MEMFD_CREATE, grows(memfd::memfd_create)),
     (nr::MMAP, grows(memory::mmap)),
     (nr::MUNMAP, lean(memory::munmap)),
     (nr::MPROTECT, lean(memory::mprotect)),
@@ -133,6 +133,9 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::MUNLOCKALL, lean(memory::munlockall)),
     // Pipes.
     (nr::PIPE2, grows(pipe::pipe2)),
+    (nr::SPLICE, lean(splice::splice)),
+    (nr::TEE, lean(splice::tee)),
+    (nr::VMSPLICE, lean(splice::vmsplice)),
     // POSIX message queues.
     (nr::MQ_OPEN, grows(mqueue::mq_open)),
     (nr::MQ_UNLINK, grows(mqueue::mq_unlink)),

@@ -36,6 +36,7 @@ pub mod fs;
 mod heap;
 pub mod io;
 pub mod ipc;
+pub mod memfd;
 pub mod mm;
 pub mod mqueue;
 pub mod poll;
