@@ -10,6 +10,7 @@
 
 mod errno;
 pub mod ipc_call;
+pub mod mqueue;
 pub mod nr;
 pub mod open;
 pub mod socket;

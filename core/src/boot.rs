@@ -18,6 +18,7 @@ use crate::fs::{initramfs, mount};
 use crate::ipc::epoll::Nesting;
 use crate::ipc::futex::FutexTable;
 use crate::ipc::sysv::SysV;
+use crate::ipc::posix_mq::PosixQueues;
 use crate::kernel::Kernel;
 use crate::machine::{Frame, Machine, PAGE_SIZE, UserContext};
 use crate::mm::{Memory, MemoryObject};
@@ -190,6 +191,7 @@ pub(crate) fn make_kernel(info: &BootInfo) -> core::result::Result<Kernel, BootE
         processes: ProcessTable::new(),
         scheduler: Scheduler::new(),
         names: Namespace::new(clock.real(info.machine.now())),
+        posix_queues: PosixQueues::new(clock.real(info.machine.now())),
         clock,
         console: Arc::new(Tty::new(info.machine)),
         epolls: Nesting::new(),

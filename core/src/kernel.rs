@@ -13,6 +13,7 @@ use crate::ipc::epoll::Nesting;
 use crate::ipc::futex::FutexTable;
 use crate::ipc::unix::SocketNames;
 use crate::ipc::sysv::SysV;
+use crate::ipc::posix_mq::PosixQueues;
 use crate::machine::{CpuId, Irq, MAX_CPUS, Machine, Shutdown, Trap};
 use crate::mm::{Memory, MemoryObject};
 use crate::process::exit;
@@ -43,6 +44,8 @@ pub struct Kernel {
     pub console: Arc<Tty>,
     /// All names of files.
     pub names: Namespace,
+    /// POSIX message queues by name.
+    pub posix_queues: PosixQueues,
     /// Who waits on which words of memory.
     pub futexes: FutexTable,
     /// The right to have epoll instances watch each other.

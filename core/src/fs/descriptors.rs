@@ -4,6 +4,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use halyard_cell::SpinLock;
 
@@ -34,9 +35,24 @@ impl Drop for Slot {
 }
 
 /// The descriptors of a process, or of several that share them (CLONE_FILES).
-#[derive(Default)]
 pub struct DescriptorTable {
     slots: SpinLock<Slots>,
+    /// Under which number files know who holds what of them; see [`DescriptorTable::owner`].
+    owner: AtomicU64,
+    /// Another table has taken its place and its number: it goes without a word to its files.
+    succeeded: AtomicBool,
+}
+
+impl Default for DescriptorTable {
+    fn default() -> DescriptorTable {
+        DescriptorTable::with(Slots::default(), next_owner())
+    }
+}
+
+/// A number that no other table has.
+fn next_owner() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Which descriptors are in use: the lowest free one is two scans of a word away.
@@ -236,14 +252,32 @@ impl DescriptorTable {
             },
         );
         drop(slots);
-        drop(displaced);
+        if let Some(displaced) = displaced {
+            self.closed(displaced);
+        }
         Ok(to)
     }
 
     /// Frees `fd`. EBADF. The open file, if this was its last reference, is closed with no lock held.
     pub fn close(&self, fd: i32) -> Result<()> {
         let taken = self.slots.lock().take(fd);
-        taken.map(drop).ok_or(Errno::EBADF)
+        self.closed(taken.ok_or(Errno::EBADF)?);
+        Ok(())
+    }
+
+    /// Tells the file of a descriptor that was closed, if it wants to know.
+    #[inline]
+    fn closed(&self, slot: Slot) {
+        if slot.file.flushes() {
+            slot.file.file().flush(self.owner());
+        }
+    }
+
+    /// Its number: what a process holds of a file by its descriptors (record locks, a registration for messages) is held
+    /// under it, and given up when a descriptor of that file is closed here. It stays over exec.
+    #[must_use]
+    pub fn owner(&self) -> u64 {
+        self.owner.load(Ordering::Relaxed)
     }
 
     /// Whether `fd` is closed by exec. EBADF.
@@ -298,15 +332,40 @@ impl DescriptorTable {
 
     /// A table of its own with the same descriptors (fork). ENOMEM.
     pub fn fork(&self) -> Result<Arc<DescriptorTable>> {
-        self.copy(|_| true)
+        self.copy(next_owner(), |_| true)
     }
 
     /// The table that an executed program gets: the same without what is marked to be closed. ENOMEM.
     pub fn for_exec(&self) -> Result<Arc<DescriptorTable>> {
-        self.copy(|slot| !slot.close_on_exec)
+        self.copy(self.owner(), |slot| !slot.close_on_exec)
     }
 
-    fn copy(&self, wanted: impl Fn(&Slot) -> bool) -> Result<Arc<DescriptorTable>> {
+    /// `heir`, which [`DescriptorTable::for_exec`] made, takes the place of this table. `shared`: other processes go on with
+    /// this one, which then keeps its number.
+    pub fn succeed(&self, heir: &DescriptorTable, shared: bool) {
+        if shared {
+            heir.owner.store(next_owner(), Ordering::Relaxed);
+            return;
+        }
+        self.succeeded.store(true, Ordering::Relaxed);
+        let mut least = 0;
+        while let Some((fd, _)) = self.next_from(least) {
+            if self.close_on_exec(fd) == Ok(true) {
+                let _ = self.close(fd);
+            }
+            least = fd.saturating_add(1);
+        }
+    }
+
+    fn with(slots: Slots, owner: u64) -> DescriptorTable {
+        DescriptorTable {
+            slots: SpinLock::new(slots),
+            owner: AtomicU64::new(owner),
+            succeeded: AtomicBool::new(false),
+        }
+    }
+
+    fn copy(&self, owner: u64, wanted: impl Fn(&Slot) -> bool) -> Result<Arc<DescriptorTable>> {
         let mut copy = Slots::default();
         let slots = self.slots.lock();
         copy.list
@@ -320,9 +379,19 @@ impl DescriptorTable {
             copy.list.push(slot);
         }
         drop(slots);
-        Ok(Arc::new(DescriptorTable {
-            slots: SpinLock::new(copy),
-        }))
+        Ok(Arc::new(DescriptorTable::with(copy, owner)))
+    }
+}
+
+impl Drop for DescriptorTable {
+    fn drop(&mut self) {
+        if self.succeeded.load(Ordering::Relaxed) {
+            return;
+        }
+        let slots = core::mem::take(self.slots.get_mut());
+        for slot in slots.list.into_iter().flatten() {
+            self.closed(slot);
+        }
     }
 }
 

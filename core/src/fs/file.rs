@@ -11,6 +11,11 @@ use crate::io::{Sink, Source};
 use crate::ipc::epoll::Epoll;
 use crate::ipc::pipe::Pipe;
 use crate::ipc::unix::Socket;
+use super::inode::{Inode, S_IFIFO, S_IFREG};
+use crate::io::{Sink, Source};
+use crate::ipc::epoll::Epoll;
+use crate::ipc::pipe::Pipe;
+use crate::ipc::posix_mq::Queue;
 use crate::mm::MemoryObject;
 use crate::time::Instant;
 use crate::tty::Tty;
@@ -159,6 +164,17 @@ pub trait File: Send + Sync {
         Err(Errno::EINVAL)
     }
 
+    /// Whether [`File::flush`] does anything.
+    fn flushes(&self) -> bool {
+        false
+    }
+
+    /// A descriptor of this file was closed in the table of number `table`
+    /// ([`DescriptorTable::owner`](super::descriptors::DescriptorTable::owner)); others may be open there still.
+    fn flush(&self, table: u64) {
+        let _ = table;
+    }
+
     /// The first directory entry at or behind `cookie`. ENOTDIR.
     fn entry_from(&self, cookie: u64) -> Result<Option<Listed>> {
         let _ = cookie;
@@ -189,6 +205,8 @@ pub enum Special<'a> {
     Epoll(&'a Arc<Epoll>),
     /// A socket.
     Socket(&'a Socket),
+    /// A POSIX message queue.
+    MessageQueue(&'a Queue),
 }
 
 impl Special<'_> {
@@ -228,6 +246,7 @@ impl Special<'_> {
         match self {
             Special::Pipe(_) => S_IFIFO,
             Special::Socket(_) => S_IFSOCK,
+            Special::MessageQueue(_) => S_IFREG,
             _ => 0,
         }
     }

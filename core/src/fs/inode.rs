@@ -161,10 +161,16 @@ impl FileSystemId {
     /// What has no name.
     pub const ANONYMOUS: FileSystemId = FileSystemId(3);
 
+    /// The names of POSIX message queues.
+    pub const QUEUES: FileSystemId = FileSystemId(4);
+
+    /// Files of memory that never had a name.
+    pub const NAMELESS: FileSystemId = FileSystemId(5);
+
     /// One that no other file system has.
     #[must_use]
     pub fn next() -> FileSystemId {
-        static NEXT: AtomicU32 = AtomicU32::new(4);
+        static NEXT: AtomicU32 = AtomicU32::new(6);
         FileSystemId(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }

@@ -36,15 +36,18 @@ pub enum Kind {
     Devices,
     /// What the kernel says about itself and its processes.
     Processes,
+    /// The names of POSIX message queues.
+    Queues,
 }
 
 /// The names by which mount(2) knows the types.
-pub const NAMES: [(&str, Kind); 5] = [
+pub const NAMES: [(&str, Kind); 6] = [
     ("ramfs", Kind::Ram),
     ("tmpfs", Kind::Ram),
     ("devtmpfs", Kind::Devices),
     ("devfs", Kind::Devices),
     ("proc", Kind::Processes),
+    ("mqueue", Kind::Queues),
 ];
 
 impl Kind {
@@ -64,6 +67,7 @@ impl Kind {
             Kind::Ram => "tmpfs",
             Kind::Devices => "devtmpfs",
             Kind::Processes => "proc",
+            Kind::Queues => "mqueue",
         }
     }
 
@@ -84,13 +88,22 @@ impl Kind {
             }
             Kind::Devices => devfs::root(kernel.wall_clock()),
             Kind::Processes => procfs::build::root(kernel),
+            Kind::Queues => Arc::clone(kernel.posix_queues.root()),
         }
     }
 }
 
-/// Mounts what every system has, devices and processes, making the directories where the initramfs has none.
+/// What every system has mounted. What shm_open(3) makes is in a memory file system of its own, as programs expect.
+const STANDARD: [(&str, Kind); 4] = [
+    ("/dev", Kind::Devices),
+    ("/dev/mqueue", Kind::Queues),
+    ("/dev/shm", Kind::Ram),
+    ("/proc", Kind::Processes),
+];
+
+/// Mounts what every system has, making the directories where the initramfs has none.
 pub fn mount_standard(kernel: &'static Kernel) -> Result<()> {
-    for (path, kind) in [("/dev", Kind::Devices), ("/proc", Kind::Processes)] {
+    for (path, kind) in STANDARD {
         let who = Credentials::root();
         let top = || Arc::clone(kernel.names.root());
         let walker = Walker {

@@ -74,10 +74,14 @@ impl Namespace {
         &self.root
     }
 
-    /// Makes an inode of `node` under the name that was looked for. EEXIST, EACCES; ENOENT: its directory is gone, or the
+    /// Makes an inode of `node` under the name that was looked for. EEXIST, EACCES; EPERM: queues and others do not mix; ENOENT: its directory is gone, or the
     /// name has a slash behind it and this is no directory.
     pub fn create(&self, at: &Found, node: Node, maker: Maker<'_>) -> Result<Arc<Inode>> {
         let directory = new_name(at, matches!(node, Node::Directory(_)), maker.who)?;
+        let is_queue = matches!(node, Node::Anonymous(_));
+        if at.directory.file_system == FileSystemId::QUEUES && !is_queue {
+            return Err(Errno::EPERM);
+        }
         let name = at.name().ok_or(Errno::EEXIST)?;
         let above = at.directory.metadata();
         let inherits = above.permissions & S_ISGID != 0;

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::devices;
-use super::file::File;
+use super::file::{File, Special};
 use super::inode::{Inode, Node, Want};
 use super::namespace::Maker;
 use super::open_file::{OpenFile, OpenFlags};
@@ -190,5 +190,7 @@ fn open_inode(
         Node::Fifo(_) => return Ok(Opened::Fifo(inode, flags)),
         Node::Socket(_) | Node::Symlink(_) => return Err(Errno::ENXIO),
     };
-    OpenFile::new(file, flags).map(Opened::Now)
+    // A queue's name is not known to the queue.
+    let queue = matches!(file.special(), Special::MessageQueue(_));
+    OpenFile::named(file, flags, queue.then_some(inode)).map(Opened::Now)
 }

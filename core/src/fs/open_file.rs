@@ -76,6 +76,7 @@ pub struct OpenFile {
     class: Class,
     /// Whether it is a socket that is on the way in a message.
     in_flight: AtomicBool,
+    flushes: bool,
     position: SpinLock<u64>,
     /// The epoll items that end with it.
     watchers: Watchers,
@@ -110,6 +111,7 @@ impl OpenFile {
             Special::Socket(_) => Class::Socket,
             _ => Class::Plain,
         };
+        let flushes = file.flushes();
         Ok(Arc::new(OpenFile {
             file,
             inode,
@@ -118,6 +120,7 @@ impl OpenFile {
             piece,
             class,
             in_flight: AtomicBool::new(false),
+            flushes,
             position: SpinLock::new(0),
             watchers: Watchers::new(),
             _live: Live::new(Kind::OpenFile),
@@ -174,6 +177,13 @@ impl OpenFile {
     #[must_use]
     pub const fn piece(&self) -> usize {
         self.piece
+    }
+
+    /// Whether its file wants to be told of every descriptor that is closed ([`File::flush`]).
+    #[inline]
+    #[must_use]
+    pub const fn flushes(&self) -> bool {
+        self.flushes
     }
 
     /// What stands behind it.

@@ -7,3 +7,4 @@ pub mod futex;
 pub mod pipe;
 pub mod unix;
 pub mod sysv;
+pub mod posix_mq;

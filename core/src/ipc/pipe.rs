@@ -8,6 +8,7 @@
 //! Memory: the pages of the ring are allocated as bytes reach them and kept until the pipe goes, at most its capacity.
 
 mod end;
+mod loan;
 mod ring;
 
 use alloc::sync::Arc;
@@ -50,6 +51,8 @@ struct State {
     /// How often a reading and a writing end was opened: whoever opens a FIFO waits for the other count to move.
     reader_opens: u32,
     writer_opens: u32,
+    /// Somebody looks at what comes first (`loan`): nobody else takes it meanwhile.
+    lent: bool,
 }
 
 impl Pipe {
@@ -61,6 +64,7 @@ impl Pipe {
             writers: 0,
             reader_opens: 0,
             writer_opens: 0,
+            lent: false,
         };
         Ok(Arc::new(Pipe {
             state: SpinLock::new(state),
@@ -113,6 +117,11 @@ impl Pipe {
         let mut done = 0;
         while done < wanted {
             let mut state = self.state.lock();
+            if state.lent {
+                drop(state);
+                core::hint::spin_loop();
+                continue;
+            }
             let count = state.ring.len().min(wanted - done).min(PAGE_SIZE);
             if count == 0 {
                 let over = done > 0 || state.writers == 0;

@@ -24,7 +24,7 @@ mod user_slice;
 pub use frame_pool::{FramePool, MAX_RUN_ORDER, MetadataSize};
 pub use frame_ref::FrameRef;
 pub use hold::{Hold, Mapped};
-pub use object::{MAX_SIZE, MemoryObject};
+pub use object::{MAX_SIZE, MemoryObject, Seals};
 pub use region::{Backing, Label, Region};
 pub use space::{AddressSpace, FaultError, Footprint, FutexPlace, MapRequest, Move, Placement};
 pub use user_buffer::{IOV_MAX, UserBuffer};

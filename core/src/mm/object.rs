@@ -3,13 +3,17 @@
 //! An object owns one share of each frame that it has; mappings own theirs. Lock level 5, taken for a page at a time; no
 //! bytes are moved under it, so that a source or sink may take the address-space lock.
 
+mod seals;
+
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use halyard_cell::SpinLock;
 
+use self::seals::Sealing;
+pub use self::seals::Seals;
 use super::page_slots::{PageSlots, Slot};
 use super::{AddressSpace, FrameRef, Memory};
 use crate::counters::{Kind, Live};
@@ -32,6 +36,7 @@ pub struct MemoryObject {
     pages: SpinLock<Pages>,
     /// Whose turn it is to write at the end. Level 3: taken before the address space that the bytes come from.
     appending: SpinLock<()>,
+    sealing: Sealing,
     _live: Live,
 }
 
@@ -66,6 +71,7 @@ impl MemoryObject {
             size: AtomicU64::new(size.min(MAX_SIZE)),
             pages: SpinLock::default(),
             appending: SpinLock::new(()),
+            sealing: Sealing::never(),
             _live: Live::new(Kind::MemoryObject),
         })
     }
@@ -122,13 +128,15 @@ impl MemoryObject {
     }
 
     /// Writes at byte `at` all that the source has, and grows if need be. Less than all, if memory runs out or the source
-    /// fails after some. EFBIG: behind the greatest size; ENOMEM, EFAULT: nothing was written.
+    /// fails after some. EFBIG: behind the greatest size; ENOMEM, EFAULT, EPERM (sealed): nothing was
+    /// written.
     pub fn write_at(&self, source: &mut dyn Source, at: u64) -> Result<usize> {
         let start = source.remaining();
         let room = usize::try_from(MAX_SIZE.saturating_sub(at)).unwrap_or(usize::MAX);
         if room == 0 && start > 0 {
             return Err(Errno::EFBIG);
         }
+        let _change = self.begin_change(Seals::NO_NEW_WRITES)?;
         let total = start.min(room);
         let mut done = 0;
         while done < total {
@@ -154,10 +162,15 @@ impl MemoryObject {
     }
 
     /// Cuts or extends to `size` bytes. What is cut off is gone from every mapping (a later access there is SIGBUS), what is
-    /// added reads as zeros. EFBIG. Takes time proportional to the pages cut off and, then, to the mappings.
+    /// added reads as zeros. EFBIG; EPERM: sealed. Takes time proportional to the pages cut off and, then, to the mappings.
     pub fn set_size(&self, size: u64) -> Result<()> {
         if size > MAX_SIZE {
             return Err(Errno::EFBIG);
+        }
+        let _change = self.begin_change(Seals::empty())?;
+        self.check_growth(size)?;
+        if size < self.size() && self.seals().contains(Seals::SHRINK) {
+            return Err(Errno::EPERM);
         }
         let mut pages = self.pages.lock();
         let old = self.size.swap(size, Ordering::Relaxed);
@@ -305,6 +318,7 @@ impl MemoryObject {
         offset: usize,
         count: usize,
     ) -> Result<()> {
+        self.check_growth(index * PAGE_BYTES + (offset + count) as u64)?;
         let machine = self.memory.machine;
         let before = source.remaining();
         let present = self.page_to_write(index)?;
@@ -391,25 +405,7 @@ impl MemoryObject {
 
     /// Takes the pages from `first` on out of all spaces that map them.
     fn unmap_everywhere(&self, first: u64) {
-        let mut purges = None;
-        let mut at = 0;
-        loop {
-            let pages = self.pages.lock();
-            if purges
-                .replace(pages.purges)
-                .is_some_and(|before| before != pages.purges)
-            {
-                at = 0;
-            }
-            let Some(space) = pages.mappers.get(at).map(Weak::upgrade) else {
-                return;
-            };
-            drop(pages);
-            if let Some(space) = space {
-                space.unmap_object(self, first);
-            }
-            at += 1;
-        }
+        self.for_each_mapper(|space| space.unmap_object(self, first));
     }
 }
 

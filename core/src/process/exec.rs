@@ -87,6 +87,9 @@ fn install(
     let shared_space = process.replace_space(image.space);
     let old_files = core::mem::replace(&mut call.task.files, Arc::clone(&files));
     let shared_files = process.replace_files(files);
+    // The task's and the process's hold on the old table, and nobody else's.
+    let shared = Arc::strong_count(&old_files) > 2;
+    old_files.succeed(&call.task.files, shared);
     process.signals.reset_for_exec();
     thread.signals.reset_for_exec();
     process.set_executed();

@@ -23,6 +23,8 @@ impl Resource {
     pub const ADDRESS_SPACE: Resource = Resource(9);
     /// Most queued signals.
     pub const PENDING_SIGNALS: Resource = Resource(11);
+    /// Most bytes of POSIX message queues of the user.
+    pub const MESSAGE_QUEUES: Resource = Resource(12);
 
     /// The resource of that number; None if there is none.
     #[must_use]
@@ -70,6 +72,10 @@ impl Default for Limits {
         values[Resource::PENDING_SIGNALS.0] = Limit {
             soft: 1024,
             hard: 1024,
+        };
+        values[Resource::MESSAGE_QUEUES.0] = Limit {
+            soft: 819_200,
+            hard: 819_200,
         };
         Limits {
             values: SpinLock::new(values),

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::{Answer, Call, DONE, Outcome};
+use super::{Answer, Call, DONE, Outcome, memfd};
 use crate::fs::open_file::{OpenFile, OpenFlags};
 use crate::process::limits::Resource;
 use crate::tty;
@@ -81,6 +81,8 @@ pub(super) fn fcntl(call: &mut Call<'_>) -> Answer {
     const F_DUPFD_CLOEXEC: u32 = 1030;
     const F_SETPIPE_SZ: u32 = 1031;
     const F_GETPIPE_SZ: u32 = 1032;
+    const F_ADD_SEALS: u32 = 1033;
+    const F_GET_SEALS: u32 = 1034;
     const O_LARGEFILE: u32 = 0o400_000;
     let fd = call.int::<0>();
     let file = call.file::<0>()?;
@@ -111,6 +113,8 @@ pub(super) fn fcntl(call: &mut Call<'_>) -> Answer {
             let pipe = file.file().pipe().ok_or(Errno::EBADF)?;
             pipe.set_capacity(bytes, call.process().credentials().privileged())?
         }
+        F_GET_SEALS => memfd::seals(&file)?,
+        F_ADD_SEALS => memfd::add_seals(&file, call.uint::<2>())?,
         _ => return Err(Errno::EINVAL),
     };
     Ok(Outcome::Done(value))

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use super::{Answer, Call, DONE, Outcome};
 use crate::machine::{Access, PAGE_SIZE, USER_END, UserAddr};
-use crate::mm::{AddressSpace, Backing, MapRequest, MemoryObject, Move, Placement};
+use crate::mm::{AddressSpace, Backing, MapRequest, MemoryObject, Move, Placement, Seals};
 use crate::process::thread::Killable;
 use crate::wait::pause::{PIECE_PAGES, pause};
 use crate::{Errno, Result};
@@ -115,8 +115,12 @@ fn file_backing(
         return Err(Errno::EACCES);
     }
     let object = file.file().memory()?;
+    let sealed = object.seals().intersects(Seals::NO_NEW_WRITES);
+    if shared && sealed && access.contains(Access::WRITE) {
+        return Err(Errno::EPERM);
+    }
     let mut max_access = Access::all();
-    max_access.set(Access::WRITE, !shared || flags.writable());
+    max_access.set(Access::WRITE, !shared || (flags.writable() && !sealed));
     let backing = if shared {
         Backing::Shared(object, first)
     } else {

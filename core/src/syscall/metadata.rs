@@ -8,6 +8,7 @@ use crate::fs::inode::{FileSystemId, Inode, Metadata, Node, Want};
 use crate::fs::path::NAME_MAX;
 use crate::fs::stat::{Stat, Statx};
 use crate::machine::UserAddr;
+use crate::mm::Seals;
 use crate::process::credentials::Credentials;
 use crate::time::TimeSpec;
 use crate::{Errno, Result};
@@ -128,11 +129,22 @@ fn change_mode(call: &Call<'_>, inode: &Inode, mode: u32) -> Answer {
     inode.check_owner(&who)?;
     let now = call.kernel.wall_clock();
     inode.update(|it| {
+        if keeps_execution(inode) && (it.permissions ^ mode) & 0o111 != 0 {
+            return Err(Errno::EPERM);
+        }
         let foreign = who.fsuid != 0 && !who.in_group(it.gid);
         let refused = if foreign { S_ISGID } else { 0 };
         (it.permissions, it.changed) = (mode & 0o7777 & !refused, now);
-    });
-    DONE
+        DONE
+    })
+}
+
+/// Whether a seal forbids to change who may execute it.
+fn keeps_execution(inode: &Inode) -> bool {
+    match &inode.node {
+        Node::Regular(memory) => memory.seals().contains(Seals::EXEC),
+        _ => false,
+    }
 }
 
 /// fchown(2).
@@ -309,12 +321,14 @@ fn report_statfs(call: &Call<'_>, file_system: FileSystemId) -> Answer {
     const RAMFS_MAGIC: u64 = 0x8584_58f6;
     const TMPFS_MAGIC: u64 = 0x0102_1994;
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    const MQUEUE_MAGIC: u64 = 0x1980_0202;
     const PIPEFS_MAGIC: u64 = 0x5049_5045;
     const BLOCK: u64 = 4096;
     let magic = match file_system {
         FileSystemId::ROOT => RAMFS_MAGIC,
         FileSystemId::PROCESSES => PROC_SUPER_MAGIC,
         FileSystemId::ANONYMOUS => PIPEFS_MAGIC,
+        FileSystemId::QUEUES => MQUEUE_MAGIC,
         _ => TMPFS_MAGIC,
     };
     let frames = call.kernel.memory.frames;

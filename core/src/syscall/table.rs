@@ -8,6 +8,7 @@ use super::{
     mount, path, pipe, poll, process, schedule, signal, sysv_memory, sysv_message, sysv_semaphore,
     time, transfer,
 };
+use super::{memfd, mqueue, splice};
 
 /// One system call.
 #[derive(Clone, Copy)]
@@ -118,6 +119,7 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::SETITIMER, grows(signal::setitimer)),
     (nr::GETITIMER, lean(signal::getitimer)),
     // Memory.
+    (nr::MEMFD_CREATE, grows(memfd::memfd_create)),
     (nr::MMAP, grows(memory::mmap)),
     (nr::MUNMAP, lean(memory::munmap)),
     (nr::MPROTECT, lean(memory::mprotect)),
@@ -152,6 +154,16 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::RECVMSG, grows(socket::recvmsg)),
     (nr::SENDMMSG, grows(socket::sendmmsg)),
     (nr::RECVMMSG, grows(socket::recvmmsg)),
+    (nr::SPLICE, lean(splice::splice)),
+    (nr::TEE, lean(splice::tee)),
+    (nr::VMSPLICE, lean(splice::vmsplice)),
+    // POSIX message queues.
+    (nr::MQ_OPEN, grows(mqueue::mq_open)),
+    (nr::MQ_UNLINK, grows(mqueue::mq_unlink)),
+    (nr::MQ_TIMEDSEND, lean(mqueue::mq_timedsend)),
+    (nr::MQ_TIMEDRECEIVE, lean(mqueue::mq_timedreceive)),
+    (nr::MQ_NOTIFY, lean(mqueue::mq_notify)),
+    (nr::MQ_GETSETATTR, lean(mqueue::mq_getsetattr)),
     // Waiting for several things, and for words of memory.
     (nr::PPOLL, grows(poll::ppoll)),
     (nr::PSELECT6, grows(poll::pselect6)),

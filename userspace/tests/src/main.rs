@@ -19,12 +19,17 @@ mod epoll;
 mod eventfd;
 mod exec;
 mod exit;
+mod fifo_open;
 mod file;
 mod futex;
 mod ipc_call;
 mod link;
 mod long_call;
+mod memfd_seal;
 mod memory;
+mod mq_message;
+mod mq_name;
+mod mq_notify;
 mod pipe_end;
 mod pipe_fault;
 mod pipe_poll;
@@ -35,10 +40,12 @@ mod poll;
 mod protection;
 mod runner;
 mod select;
+mod shm_posix;
 mod signal_action;
 mod signal_job;
 mod signal_mask;
 mod signal_wait;
+mod splice_move;
 mod support;
 mod system;
 mod sysv_memory;
@@ -75,6 +82,13 @@ const SUITES: &[&[runner::Test]] = &[
     pipe_fault::TESTS,
     pipe_poll::TESTS,
     pipe_stress::TESTS,
+    fifo_open::TESTS,
+    splice_move::TESTS,
+    memfd_seal::TESTS,
+    shm_posix::TESTS,
+    mq_name::TESTS,
+    mq_message::TESTS,
+    mq_notify::TESTS,
     poll::TESTS,
     select::TESTS,
     eventfd::TESTS,

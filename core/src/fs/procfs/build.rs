@@ -93,6 +93,10 @@ static SYS: &[Entry] = &[
             report("file-nr", system::file_count),
             report("nr_open", system::descriptors_max),
             report("pipe-max-size", system::pipe_max_size),
+            Entry {
+                name: "mqueue",
+                kind: Kind::Folder(MQUEUE),
+            },
         ]),
     },
     Entry {
@@ -118,6 +122,14 @@ static SYS: &[Entry] = &[
             }),
         ]),
     },
+];
+
+static MQUEUE: &[Entry] = &[
+    report("msg_default", system::mqueue_messages),
+    report("msg_max", system::mqueue_messages),
+    report("msgsize_default", system::mqueue_bytes),
+    report("msgsize_max", system::mqueue_bytes),
+    report("queues_max", system::mqueue_count),
 ];
 
 static PROCESS: &[ProcessEntry] = &[

@@ -6,6 +6,7 @@ use crate::fs::descriptors::DESCRIPTORS_MAX;
 use crate::fs::mount;
 use crate::fs::open_file::OPEN_FILES_MAX;
 use crate::ipc::pipe;
+use crate::ipc::posix_mq;
 use crate::kernel::Kernel;
 use crate::machine::{CpuId, MAX_CPUS, PAGE_SIZE};
 use crate::process::table::PID_MAX;
@@ -146,4 +147,16 @@ pub(super) fn pipe_max_size(_: &'static Kernel, text: &mut Text) {
 
 pub(super) fn pid_max(_: &'static Kernel, text: &mut Text) {
     writeln!(text, "{PID_MAX}");
+}
+
+pub(super) fn mqueue_messages(_: &'static Kernel, text: &mut Text) {
+    writeln!(text, "{}", posix_mq::DEFAULT_SHAPE.messages);
+}
+
+pub(super) fn mqueue_bytes(_: &'static Kernel, text: &mut Text) {
+    writeln!(text, "{}", posix_mq::DEFAULT_SHAPE.bytes);
+}
+
+pub(super) fn mqueue_count(_: &'static Kernel, text: &mut Text) {
+    writeln!(text, "{}", posix_mq::QUEUES_MAX);
 }

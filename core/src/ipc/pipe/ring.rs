@@ -91,6 +91,32 @@ impl Ring {
         Ok(())
     }
 
+    /// Copies `count` bytes, which there are, from `offset` behind the first on to `sink`; they stay.
+    pub(super) fn copy(&self, sink: &mut dyn Sink, offset: usize, count: usize) -> Result<()> {
+        let mut done = 0;
+        while done < count {
+            let (page, span) = self.span(offset + done, count - done);
+            let bytes = self
+                .pages
+                .get(page)
+                .and_then(Option::as_deref)
+                .ok_or(Errno::EIO)?;
+            sink.put(bytes.get(span.clone()).ok_or(Errno::EIO)?)?;
+            done += span.len();
+        }
+        Ok(())
+    }
+
+    /// Drops the first `count` bytes, at most [`Ring::len`].
+    pub(super) fn forget(&mut self, count: usize) {
+        self.len = self.len.saturating_sub(count);
+        self.head = if self.len == 0 {
+            0
+        } else {
+            (self.head + count) & (self.capacity() - 1)
+        };
+    }
+
     /// The page and the bytes in it that lie `offset` behind the head, at most `limit` of them.
     #[inline]
     fn span(&self, offset: usize, limit: usize) -> (usize, core::ops::Range<usize>) {

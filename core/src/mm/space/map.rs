@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use super::{AddressSpace, Inner, allowed, checked_range, whole_pages};
 use crate::machine::{Access, Mapping, PAGE_SIZE, USER_END, USER_START, UserAddr};
 use crate::mm::region::{Backing, Label, Region};
-use crate::mm::{Memory, MemoryObject};
+use crate::mm::{Memory, MemoryObject, Seals};
 use crate::{Errno, Result};
 
 /// Where a mapping is to go.
@@ -68,7 +68,7 @@ impl MapRequest {
 
 impl AddressSpace {
     /// Makes a mapping; returns where. EINVAL: empty or misaligned. ENOMEM: no room, over the limit, or behind user memory.
-    /// EPERM: below what a program may map. EEXIST.
+    /// EPERM: below what a program may map; sealed. EEXIST.
     pub fn map(self: &Arc<Self>, request: MapRequest) -> Result<UserAddr> {
         if request.length == 0 {
             return Err(Errno::EINVAL);
@@ -90,6 +90,10 @@ impl AddressSpace {
         inner.regions.reserve(3)?;
         if let Some(object) = request.backing.object() {
             object.attach(self)?;
+            let stores = request.backing.is_shared() && request.max_access.contains(Access::WRITE);
+            if stores && object.seals().intersects(Seals::NO_NEW_WRITES) {
+                return Err(Errno::EPERM);
+            }
         }
         if replaced > 0 {
             inner.remove(self.memory, start, end);

@@ -149,6 +149,18 @@ impl AddressSpace {
         }
     }
 
+    /// Whether `object` is mapped here so that stores reach it, or could be allowed to.
+    pub(super) fn maps_for_stores(&self, object: &MemoryObject) -> bool {
+        self.inner.lock().regions.iter().any(|region| {
+            region.backing.is_shared()
+                && region.max_access.contains(Access::WRITE)
+                && region
+                    .backing
+                    .object()
+                    .is_some_and(|behind| core::ptr::eq(Arc::as_ptr(behind), object))
+        })
+    }
+
     /// Takes the pages of `object` from page `first` on out: they have been cut off. Private copies go too, as with Linux.
     pub(super) fn unmap_object(&self, object: &MemoryObject, first: u64) {
         let mut inner = self.inner.lock();
