@@ -62,6 +62,15 @@ commands! {
     SIGNAL_ACTION = 0x0702, "signal_action", ("signal, new, old, 8") -> "0";
     SIGNAL_MASK = 0x0703, "signal_mask", ("how, new, old, 8") -> "0";
     SIGNAL_WAIT = 0x0704, "signal_wait", ("set, info, timeout, 8") -> "the signal";
+    NAMED_OPEN = 0x0900, "named_open", ("name, flags, mode, attributes") -> "a descriptor";
+    NAMED_SEND = 0x0901, "named_send", ("fd, buffer, bytes, priority, deadline") -> "0";
+    NAMED_RECEIVE = 0x0902, "named_receive", ("fd, buffer, room, priority, deadline") -> "bytes";
+    NAMED_REMOVE = 0x0903, "named_remove", ("name") -> "0";
+    SOCKET_PAIR = 0x0a00, "socket_pair", ("type, fds") -> "0";
+    SOCKET_SEND = 0x0a01, "socket_send", ("fd, message, flags") -> "bytes taken";
+    SOCKET_RECEIVE = 0x0a02, "socket_receive", ("fd, message, flags") -> "bytes delivered";
+    EVENT_CREATE = 0x0b00, "event_create", ("value, flags") -> "a descriptor";
+    WAIT_ANY = 0x0c00, "wait_any", ("fds, count, timeout") -> "how many are ready";
 }
 
 /// The bytes of a record's name.

@@ -6,16 +6,12 @@ use alloc::sync::Arc;
 use bitflags::bitflags;
 
 use super::directory::Listed;
-use super::inode::{Inode, S_IFIFO, S_IFSOCK};
-use crate::io::{Sink, Source};
-use crate::ipc::epoll::Epoll;
-use crate::ipc::pipe::Pipe;
-use crate::ipc::unix::Socket;
-use super::inode::{Inode, S_IFIFO, S_IFREG};
+use super::inode::{Inode, S_IFIFO, S_IFREG, S_IFSOCK};
 use crate::io::{Sink, Source};
 use crate::ipc::epoll::Epoll;
 use crate::ipc::pipe::Pipe;
 use crate::ipc::posix_mq::Queue;
+use crate::ipc::unix::Socket;
 use crate::mm::MemoryObject;
 use crate::time::Instant;
 use crate::tty::Tty;

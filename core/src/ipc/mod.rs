@@ -5,6 +5,6 @@ pub mod eventfd;
 pub mod fifo;
 pub mod futex;
 pub mod pipe;
-pub mod unix;
-pub mod sysv;
 pub mod posix_mq;
+pub mod sysv;
+pub mod unix;

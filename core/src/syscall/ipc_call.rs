@@ -5,12 +5,13 @@
 //! program left them when the handler is done: a call that a signal restarts is made again as it was.
 
 use halyard_abi::ipc_call as abi;
+use halyard_abi::socket::AF_UNIX;
 use halyard_abi::sysv::{IPC_CREAT, IPC_PRIVATE};
 
 use super::table::{Entry, grows, lean};
 use super::{
-    Answer, Call, descriptor, futex, ipc_info, path, pipe, signal, sysv_memory, sysv_message,
-    sysv_semaphore, transfer,
+    Answer, Call, descriptor, event, futex, ipc_info, mqueue, path, pipe, poll, signal, socket,
+    sysv_memory, sysv_message, sysv_semaphore, transfer,
 };
 use crate::Errno;
 use crate::fs::inode::S_IFIFO;
@@ -69,6 +70,15 @@ static COMMANDS: &[Door] = &[
     door(abi::SIGNAL_ACTION, lean(signal::rt_sigaction), as_given),
     door(abi::SIGNAL_MASK, lean(signal::rt_sigprocmask), as_given),
     door(abi::SIGNAL_WAIT, grows(signal::rt_sigtimedwait), as_given),
+    door(abi::NAMED_OPEN, grows(mqueue::mq_open), as_given),
+    door(abi::NAMED_SEND, lean(mqueue::mq_timedsend), as_given),
+    door(abi::NAMED_RECEIVE, lean(mqueue::mq_timedreceive), as_given),
+    door(abi::NAMED_REMOVE, grows(mqueue::mq_unlink), as_given),
+    door(abi::SOCKET_PAIR, grows(socket::socketpair), socket_pair),
+    door(abi::SOCKET_SEND, grows(socket::sendmsg), as_given),
+    door(abi::SOCKET_RECEIVE, grows(socket::recvmsg), as_given),
+    door(abi::EVENT_CREATE, grows(event::eventfd2), as_given),
+    door(abi::WAIT_ANY, grows(poll::ppoll), wait_any),
 ];
 
 /// Does what x0 commands. EINVAL: no such command. ENOMEM: it may allocate and the reserve is touched.
@@ -121,6 +131,16 @@ fn fifo([path, mode, ..]: Given) -> Registers {
 fn segment([size, flags, ..]: Given) -> Registers {
     let flags = flags | u64::from(IPC_CREAT);
     [IPC_PRIVATE as u64, size, flags, 0, 0, 0]
+}
+
+/// (type, fds) for socketpair(2).
+fn socket_pair([kind, fds, ..]: Given) -> Registers {
+    [u64::from(AF_UNIX), kind, 0, fds, 0, 0]
+}
+
+/// (fds, count, timeout) for ppoll(2), with the signal mask as it is.
+fn wait_any([fds, count, timeout, ..]: Given) -> Registers {
+    [fds, count, timeout, 0, 0, 0]
 }
 
 /// (word, value, timeout) for futex(2). Words are shared: whoever maps the page meets here.

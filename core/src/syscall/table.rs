@@ -4,9 +4,8 @@ use halyard_abi::nr;
 
 use super::{
     Handler, copy, credentials, descriptor, directory, epoll, event, futex, info, memory, metadata,
-    mount, path, pipe, poll, process, schedule, signal, socket, time, transfer,
-    mount, path, pipe, poll, process, schedule, signal, sysv_memory, sysv_message, sysv_semaphore,
-    time, transfer,
+    mount, path, pipe, poll, process, schedule, signal, socket, sysv_memory, sysv_message,
+    sysv_semaphore, time, transfer,
 };
 use super::{memfd, mqueue, splice};
 

@@ -34,7 +34,7 @@ const ORDINARY: Command = Command {
 };
 
 /// Every command.
-pub(crate) const ALL: [Command; 7] = [
+pub(crate) const ALL: [Command; 8] = [
     Command {
         name: "shell_pipeline_of_three_answers",
         line: "ls / | grep bin | wc -l",
