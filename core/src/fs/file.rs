@@ -10,6 +10,8 @@ use super::inode::{Inode, S_IFIFO};
 use crate::io::{Sink, Source};
 use crate::ipc::epoll::Epoll;
 use crate::ipc::pipe::Pipe;
+use crate::ipc::signalfd::SignalFd;
+use crate::ipc::timerfd::TimerFd;
 use crate::mm::MemoryObject;
 use crate::time::Instant;
 use crate::tty::Tty;
@@ -186,6 +188,10 @@ pub enum Special<'a> {
     EventFd,
     /// An epoll instance.
     Epoll(&'a Arc<Epoll>),
+    /// A timer behind a descriptor.
+    TimerFd(&'a TimerFd),
+    /// Signals behind a descriptor.
+    SignalFd(&'a SignalFd),
 }
 
 impl Special<'_> {
@@ -196,6 +202,8 @@ impl Special<'_> {
             Special::Pipe(_) => "pipe:",
             Special::EventFd => "anon_inode:[eventfd]",
             Special::Epoll(_) => "anon_inode:[eventpoll]",
+            Special::TimerFd(_) => "anon_inode:[timerfd]",
+            Special::SignalFd(_) => "anon_inode:[signalfd]",
             _ => "anon_inode:",
         }
     }

@@ -5,3 +5,5 @@ pub mod eventfd;
 pub mod fifo;
 pub mod futex;
 pub mod pipe;
+pub mod signalfd;
+pub mod timerfd;

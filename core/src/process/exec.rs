@@ -88,6 +88,7 @@ fn install(
     let old_files = core::mem::replace(&mut call.task.files, Arc::clone(&files));
     let shared_files = process.replace_files(files);
     process.signals.reset_for_exec();
+    process.posix_timers.clear();
     thread.signals.reset_for_exec();
     process.set_executed();
     process.set_names(name, image.command_line);

@@ -11,12 +11,14 @@ use super::Pid;
 use super::credentials::Credentials;
 use super::exit::ExitRequest;
 use super::limits::Limits;
+use super::posix_timer::PosixTimers;
 use super::signal::ProcessSignals;
 use super::thread::Thread;
 use super::wait::Status;
 use crate::counters::{Kind, Live};
 use crate::fs::descriptors::DescriptorTable;
 use crate::fs::path::FsContext;
+use crate::ipc::signalfd::SignalWatch;
 use crate::mm::AddressSpace;
 use crate::wait::WaitQueue;
 use crate::{Errno, Result};
@@ -52,6 +54,10 @@ pub struct Process {
     pub limits: Limits,
     /// What vfork's maker waits for.
     pub vfork: Vfork,
+    /// Timers of timer_create(2).
+    pub posix_timers: PosixTimers,
+    /// Who reads its signals by descriptor.
+    pub signal_watch: SignalWatch,
     /// Told when a thread has gone.
     pub threads_changed: WaitQueue,
     executed: AtomicBool,
@@ -143,6 +149,8 @@ impl Process {
             times: Times::default(),
             limits: parts.limits,
             vfork: Vfork::default(),
+            posix_timers: PosixTimers::default(),
+            signal_watch: SignalWatch::default(),
             threads_changed: WaitQueue::new(),
             executed: AtomicBool::new(false),
             space: SpinLock::new(Some(parts.space)),

@@ -26,6 +26,7 @@ pub mod schedule;
 pub mod signal;
 mod table;
 pub mod time;
+mod timer;
 pub mod transfer;
 
 use alloc::sync::Arc;
