@@ -46,6 +46,7 @@ mod sys;
 pub mod system;
 pub mod thread;
 pub mod time;
+pub mod timer;
 pub mod tty;
 pub mod wild;
 

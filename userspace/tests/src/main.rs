@@ -32,17 +32,21 @@ mod pipe_signal;
 mod pipe_size;
 mod pipe_stress;
 mod poll;
+mod posix_timer;
 mod protection;
 mod runner;
 mod select;
 mod signal_action;
 mod signal_job;
 mod signal_mask;
+mod signal_rules;
 mod signal_wait;
+mod signalfd;
 mod support;
 mod system;
 mod thread;
 mod time;
+mod timerfd;
 mod tty;
 mod wait;
 
@@ -79,6 +83,10 @@ const SUITES: &[&[runner::Test]] = &[
     signal_mask::TESTS,
     signal_wait::TESTS,
     signal_job::TESTS,
+    signal_rules::TESTS,
+    signalfd::TESTS,
+    timerfd::TESTS,
+    posix_timer::TESTS,
     tty::TESTS,
     ipc_call::TESTS,
     system::TESTS,
