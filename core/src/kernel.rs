@@ -16,6 +16,7 @@ use crate::ipc::sysv::SysV;
 use crate::ipc::unix::SocketNames;
 use crate::machine::{CpuId, Irq, MAX_CPUS, Machine, Shutdown, Trap};
 use crate::mm::{Memory, MemoryObject};
+use crate::process::Pid;
 use crate::process::exit;
 use crate::process::signal::{self, Verdict};
 use crate::process::table::ProcessTable;
@@ -227,6 +228,26 @@ impl Kernel {
     #[must_use]
     pub fn wall_clock(&self) -> u64 {
         self.clock.real(self.machine.now())
+    }
+
+    /// Makes the other CPUs that run threads of `process` charge what those have used: who reads its CPU time next sees
+    /// it. A CPU that runs one thread alone is not interrupted otherwise.
+    pub fn charge_others(&self, process: Pid) {
+        let here = self.machine.cpu();
+        for id in 0..MAX_CPUS {
+            let cpu = CpuId(id as u8);
+            let runs =
+                self.scheduler.is_online(cpu) && self.scheduler.cpu(cpu).running() == process;
+            if cpu != here && runs {
+                self.machine.kick(cpu);
+            }
+        }
+    }
+
+    /// The thread that makes the call in progress on this CPU.
+    #[must_use]
+    pub fn current_thread(&self) -> Option<Arc<Thread>> {
+        self.processes.thread(self.this_cpu().running_thread())
     }
 
     /// The CPU that runs this code.

@@ -1,11 +1,19 @@
 //! Points and lengths of time, in nanoseconds. Owns nothing, never blocks.
 
+mod countdown;
+
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
+
+use halyard_cell::SpinLock;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::machine::Machine;
 use crate::{Errno, Result};
+pub use countdown::Countdown;
 
 /// A point on the monotonic clock: nanoseconds since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -64,19 +72,46 @@ impl TimeSpec {
     }
 }
 
-/// The wall clock: how far it is ahead of the monotonic clock.
-#[derive(Debug, Default)]
+/// Who must know that the wall clock was set.
+pub trait OnClockSet: Send + Sync {
+    /// It has been set. Called with no lock held.
+    fn clock_set(self: Arc<Self>);
+}
+
+/// The wall clock: how far it is ahead of the monotonic clock, and who listens. Lock level 3.
+#[derive(Default)]
 pub struct Clock {
     ahead: AtomicU64,
+    listeners: SpinLock<Vec<Weak<dyn OnClockSet>>>,
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock")
+            .field("ahead", &self.ahead)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Clock {
     /// A wall clock that reads `real` ns since 1970 when the monotonic one reads `now`.
     #[must_use]
-    pub const fn new(now: Instant, real: u64) -> Clock {
+    pub fn new(now: Instant, real: u64) -> Clock {
         Clock {
             ahead: AtomicU64::new(real.saturating_sub(now.0)),
+            listeners: SpinLock::default(),
         }
+    }
+
+    /// Has `listener` told whenever the clock is set, for as long as it lives. ENOMEM.
+    pub fn listen(&self, listener: Weak<dyn OnClockSet>) -> Result<()> {
+        let mut listeners = self.listeners.lock();
+        if listeners.len() == listeners.capacity() {
+            listeners.retain(|listener| listener.strong_count() > 0);
+        }
+        listeners.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        listeners.push(listener);
+        Ok(())
     }
 
     /// Nanoseconds since 1970.
@@ -85,10 +120,22 @@ impl Clock {
         now.0.saturating_add(self.ahead.load(Ordering::Relaxed))
     }
 
-    /// Sets the wall clock.
+    /// Sets the wall clock, and tells who listens.
     pub fn set_real(&self, now: Instant, real: u64) {
         self.ahead
             .store(real.saturating_sub(now.0), Ordering::Relaxed);
+        let mut next = 0;
+        loop {
+            let listeners = self.listeners.lock();
+            let Some(listener) = listeners.get(next).map(Weak::upgrade) else {
+                return;
+            };
+            drop(listeners);
+            next += 1;
+            if let Some(listener) = listener {
+                listener.clock_set();
+            }
+        }
     }
 }
 

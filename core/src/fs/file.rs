@@ -11,6 +11,8 @@ use crate::io::{Sink, Source};
 use crate::ipc::epoll::Epoll;
 use crate::ipc::pipe::Pipe;
 use crate::ipc::posix_mq::Queue;
+use crate::ipc::signalfd::SignalFd;
+use crate::ipc::timerfd::TimerFd;
 use crate::ipc::unix::Socket;
 use crate::mm::MemoryObject;
 use crate::time::Instant;
@@ -203,6 +205,10 @@ pub enum Special<'a> {
     Socket(&'a Socket),
     /// A POSIX message queue.
     MessageQueue(&'a Queue),
+    /// A timer behind a descriptor.
+    TimerFd(&'a TimerFd),
+    /// Signals behind a descriptor.
+    SignalFd(&'a SignalFd),
 }
 
 impl Special<'_> {
@@ -214,6 +220,8 @@ impl Special<'_> {
             Special::EventFd => "anon_inode:[eventfd]",
             Special::Epoll(_) => "anon_inode:[eventpoll]",
             Special::Socket(_) => "socket:",
+            Special::TimerFd(_) => "anon_inode:[timerfd]",
+            Special::SignalFd(_) => "anon_inode:[signalfd]",
             _ => "anon_inode:",
         }
     }

@@ -6,5 +6,7 @@ pub mod fifo;
 pub mod futex;
 pub mod pipe;
 pub mod posix_mq;
+pub mod signalfd;
 pub mod sysv;
+pub mod timerfd;
 pub mod unix;

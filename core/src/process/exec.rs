@@ -91,6 +91,7 @@ fn install(
     let shared = Arc::strong_count(&old_files) > 2;
     old_files.succeed(&call.task.files, shared);
     process.signals.reset_for_exec();
+    process.posix_timers.clear();
     thread.signals.reset_for_exec();
     process.set_executed();
     process.set_names(name, image.command_line);

@@ -10,6 +10,7 @@ pub mod exit;
 pub mod fork;
 pub mod image;
 pub mod limits;
+pub mod posix_timer;
 pub mod signal;
 pub mod state;
 pub mod table;

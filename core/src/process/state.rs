@@ -11,12 +11,14 @@ use super::Pid;
 use super::credentials::Credentials;
 use super::exit::ExitRequest;
 use super::limits::Limits;
+use super::posix_timer::PosixTimers;
 use super::signal::ProcessSignals;
 use super::thread::Thread;
 use super::wait::Status;
 use crate::counters::{Kind, Live};
 use crate::fs::descriptors::DescriptorTable;
 use crate::fs::path::FsContext;
+use crate::ipc::signalfd::SignalWatch;
 use crate::ipc::sysv::Keeper;
 use crate::ipc::sysv::undo::UndoList;
 use crate::mm::AddressSpace;
@@ -54,6 +56,10 @@ pub struct Process {
     pub limits: Limits,
     /// What vfork's maker waits for.
     pub vfork: Vfork,
+    /// Timers of timer_create(2).
+    pub posix_timers: PosixTimers,
+    /// Who reads its signals by descriptor.
+    pub signal_watch: SignalWatch,
     /// Told when a thread has gone.
     pub threads_changed: WaitQueue,
     executed: AtomicBool,
@@ -147,6 +153,8 @@ impl Process {
             times: Times::default(),
             limits: parts.limits,
             vfork: Vfork::default(),
+            posix_timers: PosixTimers::default(),
+            signal_watch: SignalWatch::default(),
             threads_changed: WaitQueue::new(),
             executed: AtomicBool::new(false),
             space: SpinLock::new(Some(parts.space)),

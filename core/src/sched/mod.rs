@@ -39,6 +39,8 @@ pub struct Cpu {
     running_rank: AtomicU32,
     /// The process of the task that ran last.
     running: AtomicU32,
+    /// Its thread.
+    running_thread: AtomicU32,
     /// A task that outranks the running one has been queued, or the running one gave way.
     yield_wanted: AtomicBool,
     /// What the machine's alarm is set to.
@@ -55,6 +57,7 @@ impl Cpu {
             slice_end: AtomicU64::new(0),
             running_rank: AtomicU32::new(0),
             running: AtomicU32::new(0),
+            running_thread: AtomicU32::new(0),
             yield_wanted: AtomicBool::new(false),
             armed: AtomicU64::new(Instant::NEVER.0),
         }
@@ -64,6 +67,12 @@ impl Cpu {
     #[must_use]
     pub fn running(&self) -> Pid {
         self.running.load(Ordering::Relaxed)
+    }
+
+    /// The number of the thread that runs, or ran last.
+    #[must_use]
+    pub fn running_thread(&self) -> Pid {
+        self.running_thread.load(Ordering::Relaxed)
     }
 
     /// Whether the running task must make room.
@@ -264,6 +273,7 @@ impl Scheduler {
         schedule.home.move_to(cpu.id);
         cpu.running
             .store(task.thread.process.pid, Ordering::Relaxed);
+        cpu.running_thread.store(task.thread.tid, Ordering::Relaxed);
         let policy = schedule.policy();
         cpu.running_rank.store(policy.rank(), Ordering::Relaxed);
         cpu.slice_end

@@ -34,6 +34,7 @@ mod sysv_message;
 mod sysv_semaphore;
 mod table;
 pub mod time;
+mod timer;
 pub mod transfer;
 
 use alloc::sync::Arc;

@@ -429,6 +429,9 @@ pub(super) fn setitimer(call: &mut Call<'_>) -> Answer {
         }
     };
     let kind = timer_kind(call.int::<0>())?;
+    // CPU time counts from now on, not from the last switch.
+    let now = call.kernel.machine.now();
+    call.task.stop_clock(now);
     let before = TimerValue::from(signal::set_interval_timer(
         call.kernel,
         call.process(),

@@ -5,7 +5,7 @@ use halyard_abi::nr;
 use super::{
     Handler, copy, credentials, descriptor, directory, epoll, event, futex, info, memory, metadata,
     mount, path, pipe, poll, process, schedule, signal, socket, sysv_memory, sysv_message,
-    sysv_semaphore, time, transfer,
+    sysv_semaphore, time, timer, transfer,
 };
 use super::{memfd, mqueue, splice};
 
@@ -65,7 +65,7 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::RESTART_SYSCALL, grows(time::restart_syscall)),
     (nr::CLOCK_GETTIME, lean(time::clock_gettime)),
     (nr::CLOCK_GETRES, lean(time::clock_getres)),
-    (nr::CLOCK_SETTIME, lean(time::clock_settime)),
+    (nr::CLOCK_SETTIME, grows(time::clock_settime)),
     (nr::GETTIMEOFDAY, lean(time::gettimeofday)),
     (nr::TIMES, lean(time::times)),
     // Scheduling.
@@ -117,6 +117,15 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::TGKILL, lean(signal::tgkill)),
     (nr::SETITIMER, grows(signal::setitimer)),
     (nr::GETITIMER, lean(signal::getitimer)),
+    (nr::SIGNALFD4, grows(timer::signalfd4)),
+    (nr::TIMER_CREATE, grows(timer::timer_create)),
+    (nr::TIMER_SETTIME, grows(timer::timer_settime)),
+    (nr::TIMER_GETTIME, lean(timer::timer_gettime)),
+    (nr::TIMER_GETOVERRUN, lean(timer::timer_getoverrun)),
+    (nr::TIMER_DELETE, lean(timer::timer_delete)),
+    (nr::TIMERFD_CREATE, grows(timer::timerfd_create)),
+    (nr::TIMERFD_SETTIME, grows(timer::timerfd_settime)),
+    (nr::TIMERFD_GETTIME, lean(timer::timerfd_gettime)),
     // Memory.
     (nr::MEMFD_CREATE, grows(memfd::memfd_create)),
     (nr::MMAP, grows(memory::mmap)),

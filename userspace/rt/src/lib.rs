@@ -50,6 +50,7 @@ pub mod system;
 pub mod sysv;
 pub mod thread;
 pub mod time;
+pub mod timer;
 pub mod tty;
 pub mod wild;
 

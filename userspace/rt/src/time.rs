@@ -29,7 +29,7 @@ pub fn timespec(duration: Duration) -> Timespec {
 }
 
 /// A kernel's time as a duration; a negative one is zero.
-fn duration(time: Timespec) -> Duration {
+pub(crate) fn duration(time: Timespec) -> Duration {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }

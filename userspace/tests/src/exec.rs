@@ -11,8 +11,8 @@ suite!(
     exec_hands_on_arguments_and_environment,
     exec_keeps_number_directory_and_open_files,
     exec_closes_what_is_to_be_closed,
-    exec_resets_handlers_and_keeps_ignores,
-    exec_keeps_the_mask,
+    signal_10_exec_resets_handlers_and_keeps_ignores,
+    signal_10_exec_keeps_the_mask,
     exec_gives_an_auxiliary_vector,
     exec_of_nothing_is_enoent,
     exec_of_a_directory_is_eacces,
@@ -137,7 +137,7 @@ fn exec_closes_what_is_to_be_closed() -> Outcome {
 
 extern "C" fn ignore(_: i32) {}
 
-fn exec_resets_handlers_and_keeps_ignores() -> Outcome {
+fn signal_10_exec_resets_handlers_and_keeps_ignores() -> Outcome {
     let none = signal::SignalSet::EMPTY;
     signal::set(signal::SIGUSR1, signal::Action::Call(ignore), 0, none)?;
     signal::set(signal::SIGUSR2, signal::Action::Ignore, 0, none)?;
@@ -145,7 +145,7 @@ fn exec_resets_handlers_and_keeps_ignores() -> Outcome {
     Ok(())
 }
 
-fn exec_keeps_the_mask() -> Outcome {
+fn signal_10_exec_keeps_the_mask() -> Outcome {
     signal::mask(signal::How::Set, signal::SignalSet::of(&[signal::SIGUSR1]))?;
     check_eq!(run(&["mask"])?, Status::Exited(0));
     Ok(())

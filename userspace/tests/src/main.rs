@@ -37,6 +37,7 @@ mod pipe_signal;
 mod pipe_size;
 mod pipe_stress;
 mod poll;
+mod posix_timer;
 mod protection;
 mod runner;
 mod select;
@@ -44,7 +45,9 @@ mod shm_posix;
 mod signal_action;
 mod signal_job;
 mod signal_mask;
+mod signal_rules;
 mod signal_wait;
+mod signalfd;
 mod splice_move;
 mod support;
 mod system;
@@ -54,6 +57,7 @@ mod sysv_semaphore;
 mod sysv_support;
 mod thread;
 mod time;
+mod timerfd;
 mod tty;
 mod unix_message;
 mod unix_name;
@@ -103,6 +107,10 @@ const SUITES: &[&[runner::Test]] = &[
     unix_name::TESTS,
     unix_stream::TESTS,
     unix_message::TESTS,
+    signal_rules::TESTS,
+    signalfd::TESTS,
+    timerfd::TESTS,
+    posix_timer::TESTS,
     tty::TESTS,
     ipc_call::TESTS,
     sysv_message::TESTS,

@@ -17,7 +17,7 @@ suite!(
     poll_passes_over_negative_descriptors,
     poll_of_files_is_always_ready,
     poll_time_out_gives_zero,
-    poll_interrupted_is_eintr_despite_restart,
+    signal_17_poll_interrupted_is_eintr_despite_restart,
     poll_masked_lets_the_signal_in,
     poll_masked_puts_the_mask_back,
     poll_bad_arguments_fail,
@@ -85,7 +85,7 @@ fn poll_time_out_gives_zero() -> Outcome {
 
 extern "C" fn note(_: i32) {}
 
-fn poll_interrupted_is_eintr_despite_restart() -> Outcome {
+fn signal_17_poll_interrupted_is_eintr_despite_restart() -> Outcome {
     let (reader, _writer) = fd::pipe()?;
     let child = Blocker::start(|| {
         let _ = signal::set(

@@ -19,7 +19,7 @@ suite!(
     mprotect_unaligned_is_einval,
     mprotect_executable_code_runs,
     own_code_refuses_writes,
-    fault_tells_address_and_reason,
+    signal_12_fault_tells_address_and_reason,
     call_into_read_only_memory_is_efault,
 );
 
@@ -132,7 +132,7 @@ extern "C" fn note(_: i32, info: &Info, context: &mut Context) {
     context.pc += 4;
 }
 
-fn fault_tells_address_and_reason() -> Outcome {
+fn signal_12_fault_tells_address_and_reason() -> Outcome {
     const SEGV_MAPERR: i32 = 1;
     const SEGV_ACCERR: i32 = 2;
     signal::set(SIGSEGV, Action::CallInfo(note), 0, SignalSet::EMPTY)?;

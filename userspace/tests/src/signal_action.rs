@@ -13,26 +13,26 @@ use crate::runner::suite;
 use crate::support::{Outcome, call, check, check_eq, in_child};
 
 suite!(
-    default_action_ends_the_process,
-    default_action_ignores_some,
-    handler_runs_and_returns,
-    handler_of_kill_and_stop_is_einval,
-    handler_bad_numbers_are_einval,
-    handler_bad_size_is_einval,
-    handler_sees_who_sent_it,
-    handler_sees_the_registers_and_may_change_them,
-    handler_blocks_its_own_signal,
-    handler_with_nodefer_can_be_entered_again,
-    handler_with_resethand_runs_once,
-    handler_runs_on_the_alternate_stack,
-    altstack_arguments_are_checked,
-    handler_on_too_small_stack_kills,
-    handler_stack_is_aligned,
-    handler_nested_returns_to_each,
-    handlers_are_inherited_by_fork,
-    ignored_signal_vanishes,
-    ignoring_discards_what_pends,
-    fault_while_blocked_or_ignored_kills,
+    signal_02_default_action_ends_the_process,
+    signal_02_default_action_ignores_some,
+    signal_18_handler_runs_and_returns,
+    signal_03_handler_of_kill_and_stop_is_einval,
+    signal_03_handler_bad_numbers_are_einval,
+    signal_04_handler_bad_size_is_einval,
+    signal_12_handler_sees_who_sent_it,
+    signal_22_handler_sees_the_registers_and_may_change_them,
+    signal_11_handler_blocks_its_own_signal,
+    signal_11_handler_with_nodefer_can_be_entered_again,
+    signal_12_handler_with_resethand_runs_once,
+    signal_21_handler_runs_on_the_alternate_stack,
+    signal_21_altstack_arguments_are_checked,
+    signal_21_handler_on_too_small_stack_kills,
+    signal_22_handler_stack_is_aligned,
+    signal_22_handler_nested_returns_to_each,
+    signal_10_handlers_are_inherited_by_fork,
+    signal_07_ignored_signal_vanishes,
+    signal_07_ignoring_discards_what_pends,
+    signal_13_fault_while_blocked_or_ignored_kills,
     action_is_told_back,
 );
 
@@ -52,7 +52,7 @@ fn set(number: i32, action: Action, flags: u32) -> Result<()> {
     signal::set(number, action, flags, SignalSet::EMPTY).map(drop)
 }
 
-fn default_action_ends_the_process() -> Outcome {
+fn signal_02_default_action_ends_the_process() -> Outcome {
     for number in [
         signal::SIGHUP,
         signal::SIGINT,
@@ -85,7 +85,7 @@ fn default_action_ends_the_process() -> Outcome {
     Ok(())
 }
 
-fn default_action_ignores_some() -> Outcome {
+fn signal_02_default_action_ignores_some() -> Outcome {
     for number in [SIGCHLD, signal::SIGURG, signal::SIGWINCH, signal::SIGCONT] {
         let status = in_child(|| {
             let _ = process::kill(process::id(), number);
@@ -96,7 +96,7 @@ fn default_action_ignores_some() -> Outcome {
     Ok(())
 }
 
-fn handler_runs_and_returns() -> Outcome {
+fn signal_18_handler_runs_and_returns() -> Outcome {
     set(SIGUSR1, Action::Call(note), 0)?;
     for count in 1..=50 {
         process::kill(process::id(), SIGUSR1)?;
@@ -106,7 +106,7 @@ fn handler_runs_and_returns() -> Outcome {
     Ok(())
 }
 
-fn handler_of_kill_and_stop_is_einval() -> Outcome {
+fn signal_03_handler_of_kill_and_stop_is_einval() -> Outcome {
     for number in [SIGKILL, SIGSTOP] {
         for action in [Action::Call(note), Action::Ignore, Action::Default] {
             check_eq!(set(number, action, 0), Err(Errno::EINVAL));
@@ -116,7 +116,7 @@ fn handler_of_kill_and_stop_is_einval() -> Outcome {
     Ok(())
 }
 
-fn handler_bad_numbers_are_einval() -> Outcome {
+fn signal_03_handler_bad_numbers_are_einval() -> Outcome {
     for number in [0, 65, -1, i32::MAX] {
         check_eq!(set(number, Action::Ignore, 0), Err(Errno::EINVAL));
         check_eq!(signal::get(number).map(drop), Err(Errno::EINVAL));
@@ -124,7 +124,7 @@ fn handler_bad_numbers_are_einval() -> Outcome {
     Ok(())
 }
 
-fn handler_bad_size_is_einval() -> Outcome {
+fn signal_04_handler_bad_size_is_einval() -> Outcome {
     for size in [0, 4, 16, 128] {
         check_eq!(call(nr::RT_SIGACTION, [10, 0, 0, size]), Err(Errno::EINVAL));
         check_eq!(
@@ -144,7 +144,7 @@ extern "C" fn note_sender(_: i32, info: &Info, _: &mut Context) {
     SENDER.store(info.pid(), Ordering::SeqCst);
 }
 
-fn handler_sees_who_sent_it() -> Outcome {
+fn signal_12_handler_sees_who_sent_it() -> Outcome {
     const SI_USER: i32 = 0;
     const SI_TKILL: i32 = -6;
     const CLD_EXITED: i32 = 1;
@@ -167,7 +167,7 @@ extern "C" fn step_over(_: i32, _: &Info, context: &mut Context) {
     context.pc += 4;
 }
 
-fn handler_sees_the_registers_and_may_change_them() -> Outcome {
+fn signal_22_handler_sees_the_registers_and_may_change_them() -> Outcome {
     set(SIGSEGV, Action::CallInfo(step_over), 0)?;
     for count in 1..=10 {
         wild::store(8, 1);
@@ -188,7 +188,7 @@ extern "C" fn raise_again(number: i32) {
     DEPTH.fetch_sub(1, Ordering::SeqCst);
 }
 
-fn handler_blocks_its_own_signal() -> Outcome {
+fn signal_11_handler_blocks_its_own_signal() -> Outcome {
     set(SIGUSR1, Action::Call(raise_again), 0)?;
     raise(SIGUSR1)?;
     check_eq!(COUNT.load(Ordering::SeqCst), 4);
@@ -198,7 +198,7 @@ fn handler_blocks_its_own_signal() -> Outcome {
     Ok(())
 }
 
-fn handler_with_nodefer_can_be_entered_again() -> Outcome {
+fn signal_11_handler_with_nodefer_can_be_entered_again() -> Outcome {
     set(SIGUSR1, Action::Call(raise_again), SA_NODEFER)?;
     raise(SIGUSR1)?;
     check_eq!(COUNT.load(Ordering::SeqCst), 4);
@@ -206,7 +206,7 @@ fn handler_with_nodefer_can_be_entered_again() -> Outcome {
     Ok(())
 }
 
-fn handler_with_resethand_runs_once() -> Outcome {
+fn signal_12_handler_with_resethand_runs_once() -> Outcome {
     set(SIGUSR1, Action::Call(note), SA_RESETHAND)?;
     raise(SIGUSR1)?;
     check_eq!(COUNT.load(Ordering::SeqCst), 1);
@@ -238,7 +238,7 @@ fn new_stack() -> Result<mm::Mapping> {
     mm::Mapping::anonymous(STACK, mm::PROT_READ | mm::PROT_WRITE, mm::Sharing::Private)
 }
 
-fn handler_runs_on_the_alternate_stack() -> Outcome {
+fn signal_21_handler_runs_on_the_alternate_stack() -> Outcome {
     let stack = new_stack()?;
     altstack(stack.address(), 0, STACK)?;
     set(SIGUSR1, Action::Call(note_stack), SA_ONSTACK)?;
@@ -255,7 +255,7 @@ fn handler_runs_on_the_alternate_stack() -> Outcome {
     Ok(())
 }
 
-fn altstack_arguments_are_checked() -> Outcome {
+fn signal_21_altstack_arguments_are_checked() -> Outcome {
     let stack = new_stack()?;
     check_eq!(altstack(stack.address(), 0, 1024), Err(Errno::ENOMEM));
     check_eq!(altstack(stack.address(), 99, STACK), Err(Errno::EINVAL));
@@ -264,7 +264,7 @@ fn altstack_arguments_are_checked() -> Outcome {
     Ok(())
 }
 
-fn handler_on_too_small_stack_kills() -> Outcome {
+fn signal_21_handler_on_too_small_stack_kills() -> Outcome {
     // The alternate stack is not memory at all: the frame can't be written.
     let status = in_child(|| {
         let _ = altstack(0x1000_0000_0000, 0, STACK);
@@ -284,7 +284,7 @@ extern "C" fn note_alignment(_: i32, info: &Info, context: &mut Context) {
     COUNT.fetch_add(u32::from(unaligned == 0), Ordering::SeqCst);
 }
 
-fn handler_stack_is_aligned() -> Outcome {
+fn signal_22_handler_stack_is_aligned() -> Outcome {
     set(SIGUSR1, Action::CallInfo(note_alignment), 0)?;
     for count in 1..=5 {
         raise(SIGUSR1)?;
@@ -300,7 +300,7 @@ extern "C" fn raise_other(number: i32) {
     SEEN.fetch_or(1 << 31, Ordering::SeqCst);
 }
 
-fn handler_nested_returns_to_each() -> Outcome {
+fn signal_22_handler_nested_returns_to_each() -> Outcome {
     set(SIGUSR1, Action::Call(raise_other), 0)?;
     set(SIGUSR2, Action::Call(note), 0)?;
     raise(SIGUSR1)?;
@@ -309,7 +309,7 @@ fn handler_nested_returns_to_each() -> Outcome {
     Ok(())
 }
 
-fn handlers_are_inherited_by_fork() -> Outcome {
+fn signal_10_handlers_are_inherited_by_fork() -> Outcome {
     set(SIGUSR1, Action::Call(note), 0)?;
     let status = in_child(|| {
         let _ = raise(SIGUSR1);
@@ -320,14 +320,14 @@ fn handlers_are_inherited_by_fork() -> Outcome {
     Ok(())
 }
 
-fn ignored_signal_vanishes() -> Outcome {
+fn signal_07_ignored_signal_vanishes() -> Outcome {
     set(SIGTERM, Action::Ignore, 0)?;
     raise(SIGTERM)?;
     check_eq!(signal::pending()?, SignalSet::EMPTY);
     Ok(())
 }
 
-fn ignoring_discards_what_pends() -> Outcome {
+fn signal_07_ignoring_discards_what_pends() -> Outcome {
     let usr1 = SignalSet::of(&[SIGUSR1]);
     signal::mask(How::Block, usr1)?;
     set(SIGUSR1, Action::Call(note), 0)?;
@@ -344,7 +344,7 @@ fn ignoring_discards_what_pends() -> Outcome {
     Ok(())
 }
 
-fn fault_while_blocked_or_ignored_kills() -> Outcome {
+fn signal_13_fault_while_blocked_or_ignored_kills() -> Outcome {
     let status = in_child(|| {
         let _ = signal::mask(How::Block, SignalSet::of(&[SIGSEGV]));
         let _ = set(SIGSEGV, Action::Call(note), 0);

@@ -9,14 +9,14 @@ use crate::runner::suite;
 use crate::support::{Blocker, Outcome, Shared, check, check_eq, settle, sleep_ms};
 
 suite!(
-    stop_stops_and_cont_continues,
-    stopped_process_defers_term_but_not_kill,
-    cont_discards_pending_stops,
-    stop_discards_pending_cont,
-    cont_resumes_even_if_blocked,
-    stop_is_invisible_to_a_blocked_read,
-    every_thread_stops,
-    orphaned_group_does_not_stop_from_the_terminal,
+    signal_23_stop_stops_and_cont_continues,
+    signal_08_stopped_process_defers_term_but_not_kill,
+    signal_08_cont_discards_pending_stops,
+    signal_08_stop_discards_pending_cont,
+    signal_08_cont_resumes_even_if_blocked,
+    signal_19_stop_is_invisible_to_a_blocked_read,
+    signal_08_every_thread_stops,
+    signal_24_orphaned_group_does_not_stop_from_the_terminal,
 );
 
 /// A child that counts as long as it runs.
@@ -37,7 +37,7 @@ fn counts(shared: &Shared) -> bool {
     shared.get(5) != before
 }
 
-fn stop_stops_and_cont_continues() -> Outcome {
+fn signal_23_stop_stops_and_cont_continues() -> Outcome {
     let shared = Shared::new()?;
     let child = counter(&shared, || {})?;
     check!(counts(&shared));
@@ -53,7 +53,7 @@ fn stop_stops_and_cont_continues() -> Outcome {
     Ok(())
 }
 
-fn stopped_process_defers_term_but_not_kill() -> Outcome {
+fn signal_08_stopped_process_defers_term_but_not_kill() -> Outcome {
     let shared = Shared::new()?;
     let child = counter(&shared, || {})?;
     process::kill(child.pid(), SIGSTOP)?;
@@ -70,7 +70,7 @@ fn stopped_process_defers_term_but_not_kill() -> Outcome {
     Ok(())
 }
 
-fn cont_discards_pending_stops() -> Outcome {
+fn signal_08_cont_discards_pending_stops() -> Outcome {
     let tstp = SignalSet::of(&[SIGTSTP]);
     signal::mask(How::Block, tstp)?;
     process::kill(process::id(), SIGTSTP)?;
@@ -82,7 +82,7 @@ fn cont_discards_pending_stops() -> Outcome {
 
 extern "C" fn ignore(_: i32) {}
 
-fn stop_discards_pending_cont() -> Outcome {
+fn signal_08_stop_discards_pending_cont() -> Outcome {
     let cont = SignalSet::of(&[SIGCONT]);
     let both = SignalSet::of(&[SIGCONT, SIGTSTP]);
     signal::set(SIGCONT, Action::Call(ignore), 0, SignalSet::EMPTY)?;
@@ -96,7 +96,7 @@ fn stop_discards_pending_cont() -> Outcome {
     Ok(())
 }
 
-fn cont_resumes_even_if_blocked() -> Outcome {
+fn signal_08_cont_resumes_even_if_blocked() -> Outcome {
     let shared = Shared::new()?;
     let child = counter(&shared, || {
         let _ = signal::mask(How::Block, SignalSet::of(&[SIGCONT]));
@@ -109,7 +109,7 @@ fn cont_resumes_even_if_blocked() -> Outcome {
     Ok(())
 }
 
-fn stop_is_invisible_to_a_blocked_read() -> Outcome {
+fn signal_19_stop_is_invisible_to_a_blocked_read() -> Outcome {
     let (reader, writer) = fd::pipe()?;
     let child = Blocker::start(|| i32::from(io::read(&reader, &mut [0]) != Ok(1)))?;
     process::kill(child.pid(), SIGSTOP)?;
@@ -128,7 +128,7 @@ fn stop_is_invisible_to_a_blocked_read() -> Outcome {
     Ok(())
 }
 
-fn every_thread_stops() -> Outcome {
+fn signal_08_every_thread_stops() -> Outcome {
     let shared = Shared::new()?;
     let words: [_; 3] = core::array::from_fn(|index| shared.word(16 + index));
     let child = Blocker::start(|| {
@@ -162,7 +162,7 @@ fn every_thread_stops() -> Outcome {
     Ok(())
 }
 
-fn orphaned_group_does_not_stop_from_the_terminal() -> Outcome {
+fn signal_24_orphaned_group_does_not_stop_from_the_terminal() -> Outcome {
     // A session of its own has no parent in the same session: its group is orphaned.
     let child = Blocker::start(|| {
         let _ = process::new_session();

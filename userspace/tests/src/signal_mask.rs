@@ -14,21 +14,21 @@ use crate::support::{Blocker, Outcome, call, check, check_eq, in_child};
 
 suite!(
     mask_holds_back_until_let_through,
-    mask_never_holds_kill_and_stop,
-    mask_bad_how_is_einval_only_with_a_set,
+    signal_04_mask_never_holds_kill_and_stop,
+    signal_04_mask_bad_how_is_einval_only_with_a_set,
     mask_is_the_threads_own,
-    mask_of_a_handler_is_added_and_taken_back,
-    standard_signals_do_not_queue,
-    realtime_signals_queue_in_order,
-    pending_ones_come_lowest_first,
-    fork_clears_what_pends_and_keeps_the_mask,
-    kill_checks_its_target,
+    signal_11_mask_of_a_handler_is_added_and_taken_back,
+    signal_06_standard_signals_do_not_queue,
+    signal_14_realtime_signals_queue_in_order,
+    signal_14_pending_ones_come_lowest_first,
+    signal_10_fork_clears_what_pends_and_keeps_the_mask,
+    signal_05_kill_checks_its_target,
     kill_of_a_group_reaches_all_of_it,
-    kill_of_everybody_spares_the_first_process,
-    kill_without_permission_is_eperm,
-    tgkill_checks_its_arguments,
-    sigqueue_carries_a_value,
-    process_signal_goes_to_a_thread_that_takes_it,
+    signal_24_kill_of_everybody_spares_the_first_process,
+    signal_05_kill_without_permission_is_eperm,
+    signal_05_tgkill_checks_its_arguments,
+    signal_12_sigqueue_carries_a_value,
+    signal_15_process_signal_goes_to_a_thread_that_takes_it,
 );
 
 static ORDER: AtomicU64 = AtomicU64::new(0);
@@ -69,7 +69,7 @@ fn mask_holds_back_until_let_through() -> Outcome {
     Ok(())
 }
 
-fn mask_never_holds_kill_and_stop() -> Outcome {
+fn signal_04_mask_never_holds_kill_and_stop() -> Outcome {
     signal::mask(How::Set, SignalSet::FULL)?;
     let now = signal::mask(How::Block, SignalSet::EMPTY)?;
     check_eq!(now.0, !SignalSet::of(&[SIGKILL, SIGSTOP]).0);
@@ -81,7 +81,7 @@ fn mask_never_holds_kill_and_stop() -> Outcome {
     Ok(())
 }
 
-fn mask_bad_how_is_einval_only_with_a_set() -> Outcome {
+fn signal_04_mask_bad_how_is_einval_only_with_a_set() -> Outcome {
     let set = [0u64];
     let at = set.as_ptr() as usize;
     check_eq!(call(nr::RT_SIGPROCMASK, [99, at, 0, 8]), Err(Errno::EINVAL));
@@ -112,7 +112,7 @@ extern "C" fn note_mask(_: i32) {
     let _ = signal::mask(How::Set, SignalSet::FULL);
 }
 
-fn mask_of_a_handler_is_added_and_taken_back() -> Outcome {
+fn signal_11_mask_of_a_handler_is_added_and_taken_back() -> Outcome {
     let before = SignalSet::of(&[SIGTERM]);
     signal::mask(How::Set, before)?;
     signal::set(
@@ -129,7 +129,7 @@ fn mask_of_a_handler_is_added_and_taken_back() -> Outcome {
     Ok(())
 }
 
-fn standard_signals_do_not_queue() -> Outcome {
+fn signal_06_standard_signals_do_not_queue() -> Outcome {
     catch(SIGUSR1)?;
     signal::mask(How::Block, SignalSet::FULL)?;
     for _ in 0..5 {
@@ -164,7 +164,7 @@ extern "C" fn note_value(number: i32, info: &Info, _: &mut Context) {
     note(number);
 }
 
-fn realtime_signals_queue_in_order() -> Outcome {
+fn signal_14_realtime_signals_queue_in_order() -> Outcome {
     signal::set(SIGRTMIN, Action::CallInfo(note_value), 0, SignalSet::FULL)?;
     signal::mask(How::Block, SignalSet::FULL)?;
     for value in 1..=5 {
@@ -176,7 +176,7 @@ fn realtime_signals_queue_in_order() -> Outcome {
     Ok(())
 }
 
-fn pending_ones_come_lowest_first() -> Outcome {
+fn signal_14_pending_ones_come_lowest_first() -> Outcome {
     let numbers = [50, SIGUSR2, SIGRTMIN, SIGTERM, SIGUSR1];
     for number in numbers {
         catch(number)?;
@@ -193,7 +193,7 @@ fn pending_ones_come_lowest_first() -> Outcome {
     Ok(())
 }
 
-fn fork_clears_what_pends_and_keeps_the_mask() -> Outcome {
+fn signal_10_fork_clears_what_pends_and_keeps_the_mask() -> Outcome {
     let set = SignalSet::of(&[SIGUSR1]);
     signal::mask(How::Block, set)?;
     raise(SIGUSR1)?;
@@ -207,7 +207,7 @@ fn fork_clears_what_pends_and_keeps_the_mask() -> Outcome {
     Ok(())
 }
 
-fn kill_checks_its_target() -> Outcome {
+fn signal_05_kill_checks_its_target() -> Outcome {
     check_eq!(process::kill(0x3fff_ffff, 0), Err(Errno::ESRCH));
     check_eq!(process::kill(-0x3fff_ffff, 0), Err(Errno::ESRCH));
     for number in [65, -1, 1000] {
@@ -236,7 +236,7 @@ fn kill_of_a_group_reaches_all_of_it() -> Outcome {
     Ok(())
 }
 
-fn kill_of_everybody_spares_the_first_process() -> Outcome {
+fn signal_24_kill_of_everybody_spares_the_first_process() -> Outcome {
     // Not to everybody in earnest: the first process must live, and it does not handle this signal.
     check_eq!(process::kill(1, 0), Ok(()));
     check_eq!(process::kill(1, SIGUSR1), Ok(()));
@@ -245,7 +245,7 @@ fn kill_of_everybody_spares_the_first_process() -> Outcome {
     Ok(())
 }
 
-fn kill_without_permission_is_eperm() -> Outcome {
+fn signal_05_kill_without_permission_is_eperm() -> Outcome {
     let parent = process::id();
     let status = in_child(|| {
         let _ = call(nr::SETUID, [1000]);
@@ -257,7 +257,7 @@ fn kill_without_permission_is_eperm() -> Outcome {
     Ok(())
 }
 
-fn tgkill_checks_its_arguments() -> Outcome {
+fn signal_05_tgkill_checks_its_arguments() -> Outcome {
     let own = process::id();
     check_eq!(signal::send_thread(own, 0, 0), Err(Errno::EINVAL));
     check_eq!(signal::send_thread(0, own, 0), Err(Errno::EINVAL));
@@ -268,7 +268,7 @@ fn tgkill_checks_its_arguments() -> Outcome {
     Ok(())
 }
 
-fn sigqueue_carries_a_value() -> Outcome {
+fn signal_12_sigqueue_carries_a_value() -> Outcome {
     signal::set(SIGUSR1, Action::CallInfo(note_value), 0, SignalSet::FULL)?;
     queue(SIGUSR1, 77)?;
     check_eq!(VALUES.load(Ordering::SeqCst), 77);
@@ -283,7 +283,7 @@ fn sigqueue_carries_a_value() -> Outcome {
     Ok(())
 }
 
-fn process_signal_goes_to_a_thread_that_takes_it() -> Outcome {
+fn signal_15_process_signal_goes_to_a_thread_that_takes_it() -> Outcome {
     static TAKER: AtomicU32 = AtomicU32::new(0);
     extern "C" fn note_thread(_: i32) {
         TAKER.store(process::thread_id() as u32, Ordering::SeqCst);

@@ -11,20 +11,20 @@ use crate::runner::suite;
 use crate::support::{Blocker, Outcome, call, check, check_eq, settle};
 
 suite!(
-    sigsuspend_lets_in_and_puts_back,
-    sigsuspend_sleeps_through_ignored_ones,
-    sigtimedwait_takes_without_handler,
-    sigtimedwait_times_out_with_eagain,
-    sigtimedwait_bad_time_is_einval,
-    sigtimedwait_interrupted_is_eintr,
+    signal_20_sigsuspend_lets_in_and_puts_back,
+    signal_20_sigsuspend_sleeps_through_ignored_ones,
+    signal_20_sigtimedwait_takes_without_handler,
+    signal_20_sigtimedwait_times_out_with_eagain,
+    signal_20_sigtimedwait_bad_time_is_einval,
+    signal_17_sigtimedwait_interrupted_is_eintr,
     alarm_comes_after_its_time,
     alarm_of_an_interval_comes_again,
     alarm_can_be_taken_back,
     alarm_does_not_pass_to_children,
-    child_signal_comes_when_a_child_ends,
-    child_signal_ignored_leaves_no_zombies,
-    child_signal_nocldwait_leaves_no_zombies,
-    child_signal_nocldstop_is_quiet_on_stops,
+    signal_09_child_signal_comes_when_a_child_ends,
+    signal_09_child_signal_ignored_leaves_no_zombies,
+    signal_09_child_signal_nocldwait_leaves_no_zombies,
+    signal_09_child_signal_nocldstop_is_quiet_on_stops,
 );
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -41,7 +41,7 @@ fn count() -> u32 {
     COUNT.load(Ordering::SeqCst)
 }
 
-fn sigsuspend_lets_in_and_puts_back() -> Outcome {
+fn signal_20_sigsuspend_lets_in_and_puts_back() -> Outcome {
     let set = SignalSet::of(&[SIGUSR1]);
     catch(SIGUSR1, 0)?;
     signal::mask(How::Block, set)?;
@@ -53,7 +53,7 @@ fn sigsuspend_lets_in_and_puts_back() -> Outcome {
     Ok(())
 }
 
-fn sigsuspend_sleeps_through_ignored_ones() -> Outcome {
+fn signal_20_sigsuspend_sleeps_through_ignored_ones() -> Outcome {
     let child = Blocker::start(|| {
         let _ = catch(SIGUSR1, 0);
         let _ = signal::set(SIGUSR2, Action::Ignore, 0, SignalSet::EMPTY);
@@ -69,7 +69,7 @@ fn sigsuspend_sleeps_through_ignored_ones() -> Outcome {
     Ok(())
 }
 
-fn sigtimedwait_takes_without_handler() -> Outcome {
+fn signal_20_sigtimedwait_takes_without_handler() -> Outcome {
     let set = SignalSet::of(&[SIGUSR1]);
     catch(SIGUSR1, 0)?;
     signal::mask(How::Block, set)?;
@@ -92,7 +92,7 @@ fn sigtimedwait_takes_without_handler() -> Outcome {
     Ok(())
 }
 
-fn sigtimedwait_times_out_with_eagain() -> Outcome {
+fn signal_20_sigtimedwait_times_out_with_eagain() -> Outcome {
     let set = SignalSet::of(&[SIGUSR1]);
     signal::mask(How::Block, set)?;
     check_eq!(
@@ -109,7 +109,7 @@ fn sigtimedwait_times_out_with_eagain() -> Outcome {
     Ok(())
 }
 
-fn sigtimedwait_bad_time_is_einval() -> Outcome {
+fn signal_20_sigtimedwait_bad_time_is_einval() -> Outcome {
     let set = [1u64 << 9];
     let at = set.as_ptr() as usize;
     for time in [[0i64, 1_000_000_000], [0, -1], [-1, 0]] {
@@ -124,7 +124,7 @@ fn sigtimedwait_bad_time_is_einval() -> Outcome {
     Ok(())
 }
 
-fn sigtimedwait_interrupted_is_eintr() -> Outcome {
+fn signal_17_sigtimedwait_interrupted_is_eintr() -> Outcome {
     let child = Blocker::start(|| {
         let _ = catch(SIGUSR2, signal::SA_RESTART);
         let result = signal::wait(SignalSet::of(&[SIGUSR1]), None).map(drop);
@@ -195,7 +195,7 @@ fn alarm_does_not_pass_to_children() -> Outcome {
     Ok(())
 }
 
-fn child_signal_comes_when_a_child_ends() -> Outcome {
+fn signal_09_child_signal_comes_when_a_child_ends() -> Outcome {
     catch(SIGCHLD, 0)?;
     let child = process::spawn(|| 0)?;
     while count() == 0 {
@@ -206,7 +206,7 @@ fn child_signal_comes_when_a_child_ends() -> Outcome {
     Ok(())
 }
 
-fn child_signal_ignored_leaves_no_zombies() -> Outcome {
+fn signal_09_child_signal_ignored_leaves_no_zombies() -> Outcome {
     signal::set(SIGCHLD, Action::Ignore, 0, SignalSet::EMPTY)?;
     process::spawn(|| 3)?;
     // Waits until all children are gone, and finds none.
@@ -214,7 +214,7 @@ fn child_signal_ignored_leaves_no_zombies() -> Outcome {
     Ok(())
 }
 
-fn child_signal_nocldwait_leaves_no_zombies() -> Outcome {
+fn signal_09_child_signal_nocldwait_leaves_no_zombies() -> Outcome {
     catch(SIGCHLD, signal::SA_NOCLDWAIT | signal::SA_RESTART)?;
     let child = process::spawn(|| 3)?;
     check_eq!(process::wait_pid(child), Err(Errno::ECHILD));
@@ -225,7 +225,7 @@ fn child_signal_nocldwait_leaves_no_zombies() -> Outcome {
     Ok(())
 }
 
-fn child_signal_nocldstop_is_quiet_on_stops() -> Outcome {
+fn signal_09_child_signal_nocldstop_is_quiet_on_stops() -> Outcome {
     let stop_one = |flags: u32| -> core::result::Result<u32, crate::support::Failure> {
         catch(SIGCHLD, flags)?;
         let before = count();

@@ -24,7 +24,7 @@ suite!(
     thread_clone_bad_flags_are_einval,
     threads_many_come_and_go,
     vectors_survive_calls_and_switches,
-    vectors_survive_signal_handlers,
+    signal_22_vectors_survive_signal_handlers,
     vectors_are_copied_by_fork,
 );
 
@@ -256,7 +256,7 @@ extern "C" fn spoil(_: i32) {
     wild::vectors_survive(0x5555_0000, || {});
 }
 
-fn vectors_survive_signal_handlers() -> Outcome {
+fn signal_22_vectors_survive_signal_handlers() -> Outcome {
     signal::set(
         signal::SIGUSR1,
         signal::Action::Call(spoil),

@@ -19,12 +19,12 @@ suite!(
     wait_bad_options_are_einval,
     wait_status_to_wild_pointer_is_efault,
     wait_interrupted_is_eintr,
-    wait_sees_stop_and_continue,
+    signal_23_wait_sees_stop_and_continue,
     waitid_tells_how_it_ended,
     waitid_nowait_leaves_the_child,
     waitid_nohang_with_running_child_gives_zero,
     waitid_without_event_is_einval,
-    zombie_keeps_its_number_until_waited_for,
+    signal_05_zombie_keeps_its_number_until_waited_for,
 );
 
 fn wait_without_children_is_echild() -> Outcome {
@@ -124,7 +124,7 @@ fn wait_interrupted_is_eintr() -> Outcome {
     Ok(())
 }
 
-fn wait_sees_stop_and_continue() -> Outcome {
+fn signal_23_wait_sees_stop_and_continue() -> Outcome {
     let child = Blocker::start(|| {
         sleep_ms(10_000);
         0
@@ -212,7 +212,7 @@ fn waitid_without_event_is_einval() -> Outcome {
     Ok(())
 }
 
-fn zombie_keeps_its_number_until_waited_for() -> Outcome {
+fn signal_05_zombie_keeps_its_number_until_waited_for() -> Outcome {
     let child = process::spawn(|| 0)?;
     waitid(P_PID, child, WEXITED | WNOWAIT)?;
     // A signal to a zombie goes nowhere, without error.

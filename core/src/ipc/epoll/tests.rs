@@ -166,9 +166,9 @@ fn compare(steps: Vec<Step>) -> core::result::Result<(), TestCaseError> {
             Step::Close(file) => {
                 files[file] = counter();
                 full[file] = false;
-                known.iter_mut().for_each(|set| {
+                for set in &mut known {
                     set.remove(&file);
-                });
+                }
             }
             Step::Collect { set, most } => check_reports(&sets[set], &mut known[set], &full, most)?,
         }

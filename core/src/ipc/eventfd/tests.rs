@@ -1,3 +1,5 @@
+//! The counter alone, against a plain model, and with actors that block.
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

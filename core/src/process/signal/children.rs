@@ -77,6 +77,7 @@ pub(super) fn report(kernel: &Kernel, process: &Process, event: WaitEvent) {
 /// leads the session, groups that it kept from being orphaned get SIGHUP and SIGCONT if a member is stopped.
 pub fn on_process_end(kernel: &'static Kernel, process: &Process) {
     process.signals.timers.cancel(kernel);
+    process.posix_timers.clear();
     if process.session() == process.pid {
         kernel.console.session_ended(kernel, process.pid);
     }

@@ -55,15 +55,10 @@ pub fn deliver(kernel: &Kernel, task: &mut Task) -> Verdict {
     }
 }
 
-/// Takes the next signal: those sent to the thread first, as Linux does.
+/// Takes the next signal.
 #[inline]
 fn next(thread: &Thread) -> Option<(Signal, SignalInfo)> {
-    let wanted = SignalSet(!thread.signals.mask().0);
-    thread
-        .signals
-        .pending
-        .take_first(wanted)
-        .or_else(|| thread.process.signals.pending.take_first(wanted))
+    mask::take_awaited(thread, SignalSet(!thread.signals.mask().0))
 }
 
 /// What to do with `signal`, all things considered.

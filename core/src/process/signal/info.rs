@@ -95,6 +95,17 @@ impl SignalInfo {
         }
     }
 
+    /// `si_timerid`.
+    #[must_use]
+    pub const fn timer_id(&self) -> i32 {
+        self.pid().cast_signed()
+    }
+
+    /// Sets `si_overrun`.
+    pub const fn set_overrun(&mut self, overrun: u32) {
+        self.fields[0] = pair(self.pid(), overrun);
+    }
+
     /// Caused by an access to, or the instruction at, `address` (`si_addr`).
     #[must_use]
     pub const fn fault(code: i32, address: UserAddr) -> SignalInfo {

@@ -1,8 +1,8 @@
 //! The interval timers of a process (setitimer(2), alarm(2)): real time, and CPU time.
 //!
 //! CPU time is not watched: its timers ring at the earliest instant at which the process could have used what is left,
-//! look, and ring again if it has not. A thread's time is charged when it leaves the CPU and when an alarm rings on it, so
-//! they may be late by a slice where several CPUs run one process. User and system time are not told apart: ITIMER_VIRTUAL
+//! look, and ring again if it has not. A thread's time is charged when it leaves the CPU and when that is interrupted, which
+//! a look does: where another CPU runs the process, they may be late by one look more. User and system time are not told apart: ITIMER_VIRTUAL
 //! and ITIMER_PROF count the same.
 
 use alloc::sync::Arc;
@@ -186,7 +186,9 @@ impl Expire for Ring {
             None
         };
         drop(setting);
-        if due {
+        if !due {
+            kernel.charge_others(process.pid);
+        } else {
             // A signal of the kernel's never finds the queue full.
             let _ = send_to_process(&process, kind.signal(), SignalInfo::kernel());
         }

@@ -1,6 +1,6 @@
 //! Changing what a thread blocks. Only the thread itself does, and it looks at what pends afterwards.
 
-use super::info::SignalInfo;
+use super::info::{SI_TIMER, SignalInfo};
 use super::number::{Signal, SignalSet};
 use crate::process::state::Process;
 use crate::process::thread::Thread;
@@ -53,13 +53,26 @@ pub fn blocked_pending(thread: &Thread) -> SignalSet {
     pending.intersection(thread.signals.mask())
 }
 
-/// Takes the first signal of `wanted` that pends for `thread`, the caller's, blocked or not (sigtimedwait(2)).
+/// What pends for `thread`, blocked or not.
+#[must_use]
+pub fn pending(thread: &Thread) -> SignalSet {
+    let own = thread.signals.pending.set();
+    own.union(thread.process.signals.pending.set())
+}
+
+/// Takes the first signal of `wanted` that pends for `thread`, the caller's, blocked or not (sigtimedwait(2)): those sent
+/// to the thread first, as Linux does.
+#[inline]
 pub fn take_awaited(thread: &Thread, wanted: SignalSet) -> Option<(Signal, SignalInfo)> {
-    thread
+    let (signal, mut info) = thread
         .signals
         .pending
         .take_first(wanted)
-        .or_else(|| thread.process.signals.pending.take_first(wanted))
+        .or_else(|| thread.process.signals.pending.take_first(wanted))?;
+    if info.code == SI_TIMER {
+        thread.process.posix_timers.on_delivery(&mut info);
+    }
+    Some((signal, info))
 }
 
 /// Whether there is more than a false alarm for `thread`, the caller's, to look at. A call that a signal interrupts for good

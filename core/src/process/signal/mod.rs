@@ -34,13 +34,15 @@ pub use frame::{TRAMPOLINE, TRAMPOLINE_AT, sigreturn};
 pub use info::SignalInfo;
 pub use interval_timer::{IntervalTimer, TimerKind, interval_timer, set_interval_timer};
 pub use mask::{
-    begin_masked_wait, blocked_pending, end_masked_wait, is_interrupted, set_mask, take_awaited,
+    begin_masked_wait, blocked_pending, end_masked_wait, is_interrupted, pending, set_mask,
+    take_awaited,
 };
 pub use number::{Signal, SignalSet};
 pub use process_signals::ProcessSignals;
 pub use restart::{RESTART, RESTART_NO_HANDLER, RESTART_SLEEP, RESTART_TIMED, is_internal};
 pub use send::{
-    check_permission, raise_current, send_to_group, send_to_process, send_to_thread, set_action,
+    check_permission, raise_current, send_for_timer, send_to_group, send_to_process,
+    send_to_thread, set_action,
 };
 pub use stop::{is_orphaned, on_thread_exit};
 pub use thread_signals::ThreadSignals;

@@ -49,7 +49,7 @@ impl Pending {
         SignalSet(self.set.load(Ordering::SeqCst))
     }
 
-    /// Adds a signal. A standard one that pends already is left as it is. EAGAIN: `limit` real-time signals wait already,
+    /// Adds a signal, and tells whether it did: a standard one that pends already is left as it is. EAGAIN: `limit` real-time signals wait already,
     /// or there is no memory for another; then nothing was added, unless `must` is set: then the signal pends without its
     /// siginfo.
     pub(super) fn post(
@@ -58,7 +58,7 @@ impl Pending {
         info: SignalInfo,
         limit: usize,
         must: bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut queue = self.queue.lock();
         if signal.is_real_time() {
             let kept = queue.more.len() < limit && queue.append(signal, info);
@@ -66,13 +66,13 @@ impl Pending {
                 return Err(Errno::EAGAIN);
             }
         } else if self.set().contains(signal) {
-            return Ok(());
+            return Ok(false);
         } else if !queue.keep(signal, info) {
             // Where there is no room even behind the slots, it pends without its siginfo.
             queue.append(signal, info);
         }
         self.set.fetch_or(signal.set().0, Ordering::SeqCst);
-        Ok(())
+        Ok(true)
     }
 
     /// Takes the first of `wanted` that pends.

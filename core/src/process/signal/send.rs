@@ -36,6 +36,7 @@ pub fn send_to_process(process: &Process, signal: Signal, info: SignalInfo) -> R
         .pending
         .post(signal, info, queue_limit(process, signal), info.code >= 0)?;
     tell_one(process, signal);
+    process.signal_watch.tell(signal);
     Ok(())
 }
 
@@ -60,7 +61,40 @@ pub fn send_to_thread(thread: &Thread, signal: Signal, info: SignalInfo) -> Resu
     if thread.signals.wants(signal) {
         thread.demand_attention();
     }
+    process.signal_watch.tell(signal);
     Ok(())
+}
+
+/// Sends the signal of a timer to `thread`, or else to `process`; true if it pends now and did not before: then its
+/// taking will be told to the timer. Each timer has one at most in a queue, so no limit bounds them.
+pub fn send_for_timer(
+    process: &Process,
+    thread: Option<&Thread>,
+    signal: Signal,
+    info: SignalInfo,
+) -> bool {
+    if !has_effect(process, thread, signal) {
+        return false;
+    }
+    if signal == Signal::KILL {
+        process.begin_exit(Status::Killed {
+            signal: signal.number(),
+            core: false,
+        });
+        return false;
+    }
+    let pending = thread.map_or(&process.signals.pending, |thread| &thread.signals.pending);
+    let added = pending.post(signal, info, usize::MAX, false);
+    if added != Ok(true) {
+        return false;
+    }
+    match thread {
+        Some(thread) if thread.signals.wants(signal) => thread.demand_attention(),
+        Some(_) => {}
+        None => tell_one(process, signal),
+    }
+    process.signal_watch.tell(signal);
+    true
 }
 
 /// Sends `signal` from the kernel to all processes of `group`: the terminal's keys, orphaned groups. Nobody's permission

@@ -18,6 +18,7 @@ use crate::process::wait::WaitEvent;
 pub(super) fn discard(process: &Process, signals: SignalSet) {
     process.signals.pending.discard(signals);
     process.for_each_thread(|thread| thread.signals.pending.discard(signals));
+    process.posix_timers.on_discard(signals);
 }
 
 /// SIGCONT has been sent: what would stop the process is forgotten, and if it is stopped it goes on, whether SIGCONT is

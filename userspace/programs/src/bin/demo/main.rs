@@ -7,37 +7,39 @@
 
 extern crate alloc;
 
+mod epoll;
+mod eventfd;
 mod semaphore;
 mod shared_memory;
+mod signals;
 mod typed_queue;
 mod unix;
 
 use halyard_rt::prelude::*;
 
-/// A lesson: its name, what it shows, and its code.
+/// Name, what it shows, and the lesson.
 type Lesson = (&'static str, &'static str, fn() -> Result<()>);
 
 const LESSONS: &[Lesson] = &[
+    ("epoll", "one process waits for many", epoll::run),
+    ("eventfd", "a counter that wakes", eventfd::run),
     (
         "semaphore",
-        "System V semaphores: philosophers take two forks at once",
+        "philosophers take two forks at once",
         semaphore::run,
     ),
     (
         "shared_memory",
-        "System V shared memory: a board that two processes write on",
+        "a board that two processes write on",
         shared_memory::run,
     ),
+    ("signals", "handlers, waiting, timers", signals::run),
     (
         "typed_queue",
-        "System V message queue: urgent letters first, answers to whom they are for",
+        "urgent letters first, answers to whom they are for",
         typed_queue::run,
     ),
-    (
-        "unix",
-        "Unix socket: a server hands out open files",
-        unix::run,
-    ),
+    ("unix", "a server hands out open files", unix::run),
 ];
 
 entry!(main);
