@@ -40,6 +40,8 @@ pub(crate) enum Verb {
     Run(RunArgs),
     /// Run the tests: on the host, model-checked, and on the target in QEMU
     Test(TestArgs),
+    /// Play random IPC programs on this kernel and on Debian's Linux, and compare what they give
+    Differ(DifferArgs),
     /// Boot a board in QEMU under gdb, stopped before its first instruction
     Debug(DebugArgs),
     /// Say how large the kernel is, by segment and by section
@@ -126,6 +128,33 @@ pub(crate) struct TestArgs {
 
     /// Only tests with this in their names
     pub(crate) filter: Option<String>,
+}
+
+/// What to compare.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DifferArgs {
+    #[command(flatten)]
+    pub(crate) build: BuildArgs,
+
+    /// How many programs [default: 300]
+    #[arg(long, value_name = "N")]
+    pub(crate) programs: Option<u64>,
+
+    /// Many: 10,000 programs
+    #[arg(long, conflicts_with = "programs")]
+    pub(crate) long: bool,
+
+    /// The seed that the programs are made from
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Number of CPUs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) smp: Option<u32>,
+
+    /// Only programs over these mechanisms: pipe, fifo, signal, event...
+    #[arg(value_name = "MECHANISM")]
+    pub(crate) families: Vec<String>,
 }
 
 /// A kernel that the tests can be run on.

@@ -9,6 +9,7 @@
 mod build;
 mod cli;
 mod debug;
+mod differ;
 mod doctor;
 mod machine;
 mod process;
@@ -52,6 +53,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<ExitCode> {
         Verb::Run(args) => run::verb(&workspace, ui, consent, &args),
         Verb::Debug(args) => debug::verb(&workspace, ui, consent, &args),
         Verb::Test(args) => test::verb(&workspace, ui, consent, &args),
+        Verb::Differ(args) => differ::verb(&workspace, ui, consent, &args),
         Verb::Size(args) => size::verb(&workspace, ui, consent, &args),
         Verb::Tidy => tidy::verb(&workspace, ui, consent),
         Verb::Doctor => doctor::verb(&workspace, ui),

@@ -81,9 +81,10 @@ impl File for EventFd {
         Ok(UNIT)
     }
 
-    /// EINVAL: fewer than eight bytes, or the one number that the counter can never hold.
+    /// EINVAL: not eight bytes, or the one number that the counter can never hold.
     fn try_write(&self, source: &mut dyn Source, _at: u64) -> Result<usize> {
-        if source.remaining() < UNIT {
+        // Exactly one number, as Linux has it today; the manual page still has it that more is taken for eight.
+        if source.remaining() != UNIT {
             return Err(Errno::EINVAL);
         }
         let mut bytes = [0; UNIT];

@@ -37,8 +37,6 @@ suite!(
 
 const SHORT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_secs(1000);
-/// CPU time that a test's own few calls do not use up, however slow the machine is emulated.
-const MUCH: Duration = Duration::from_millis(60);
 const RT: i32 = 40;
 const SI_TIMER: i32 = -2;
 
@@ -86,9 +84,9 @@ fn posix_timer_by_every_clock() -> Outcome {
     }
     for clock in [CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID] {
         let timer = Timer::new(clock, Some(Event::signal(RT, 0)))?;
-        timer.set(0, Setting::once(MUCH))?;
+        timer.set(0, Setting::once(SHORT))?;
         // It stands still while nobody computes.
-        sleep_ms(80);
+        sleep_ms(15);
         check!(!signal::pending()?.contains(RT));
         while !signal::pending()?.contains(RT) {}
         soon(set)?;
@@ -289,8 +287,8 @@ fn posix_timer_two_with_one_signal_both_come() -> Outcome {
 fn signal_interval_timer_of_cpu_time_rings() -> Outcome {
     for (which, number) in [(1, SIGVTALRM), (2, SIGPROF)] {
         let set = hold(number)?;
-        set_interval(which, MUCH, SHORT)?;
-        sleep_ms(80);
+        set_interval(which, SHORT, SHORT)?;
+        sleep_ms(15);
         check!(!signal::pending()?.contains(number));
         while !signal::pending()?.contains(number) {}
         check_eq!(soon(set)?.signal, number);

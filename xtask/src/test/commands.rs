@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use halyard_hil::qemu::Options;
 use halyard_hil::verdict::Verdict;
 
 use super::session::{Failure, Session};
@@ -19,6 +20,8 @@ pub(crate) struct Command {
     code: i32,
     /// Seconds it may stay silent.
     patience: u64,
+    /// On a machine with so many CPUs; none: on the usual one.
+    cpus: Option<u32>,
     /// The C program it takes, if it takes one: without a compiler for it, it is skipped.
     program: Option<&'static str>,
 }
@@ -30,6 +33,7 @@ const ORDINARY: Command = Command {
     shows: &[],
     code: 0,
     patience: 30,
+    cpus: None,
     program: None,
 };
 
@@ -87,6 +91,21 @@ pub(crate) const ALL: [Command; 8] = [
         patience: 300,
         ..ORDINARY
     },
+    Command {
+        name: "kernel_is_clean_after_a_storm",
+        line: "storm 50 1",
+        shows: &["everything is where it was"],
+        patience: 300,
+        ..ORDINARY
+    },
+    Command {
+        name: "kernel_is_clean_after_a_storm_on_one_cpu",
+        line: "storm 2000 2",
+        shows: &["everything is where it was"],
+        patience: 300,
+        cpus: Some(1),
+        ..ORDINARY
+    },
 ];
 
 impl Command {
@@ -102,7 +121,11 @@ impl Command {
             });
         }
         let boot = bench.boot(&["quiet"], &["-c", self.line]);
-        let mut session = Session::start(bench, bench.options.clone(), &boot)?;
+        let options = Options {
+            cpus: self.cpus.or(bench.options.cpus),
+            ..bench.options.clone()
+        };
+        let mut session = Session::start(bench, options, &boot)?;
         session.set_patience(Duration::from_secs(self.patience));
         for text in self.shows {
             session.expect(text)?;

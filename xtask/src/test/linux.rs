@@ -1,4 +1,5 @@
-//! The target's suites on Debian's Linux: the judge of what they expect.
+//! The target's suites on Debian's Linux: the judge of what they expect. Then random programs, whose traces on both
+//! kernels must be the same.
 //!
 //! The very same initramfs is booted. Its `init` mounts what Linux leaves to it and switches the machine off in the end; an
 //! exit code does not come out of it, so only what a suite prints counts.
@@ -13,6 +14,7 @@ use super::report::Report;
 use super::target::{self, Bench};
 use crate::build;
 use crate::cli::TestArgs;
+use crate::differ::{self, Pair, Task};
 use crate::run;
 use crate::setup::{Consent, Need};
 use crate::ui::Ui;
@@ -32,7 +34,7 @@ pub(crate) fn machine(board: &QemuBoard) -> QemuBoard {
     }
 }
 
-/// Runs every suite on `kernel`.
+/// Runs every suite on `kernel`, and compares.
 pub(crate) fn run(
     workspace: &Workspace,
     ui: &Ui,
@@ -53,8 +55,19 @@ pub(crate) fn run(
             ..Options::default()
         },
     };
+    let filter = args.filter.as_deref();
     for name in &products.suites {
-        target::one_suite(ui, &bench, report, name, &WORDS, args.filter.as_deref());
+        target::one_suite(ui, &bench, report, name, &WORDS, filter);
+    }
+    if filter.is_none_or(|filter| "differ".contains(filter)) {
+        let own = run::qemu_board(workspace, &args.build.board)?;
+        let pair = Pair::new(&products, kernel, own, &board, &bench.options);
+        let task = Task {
+            seed: 1,
+            programs: differ::SOME,
+            families: Vec::new(),
+        };
+        differ::compare(ui, &pair, report, &task)?;
     }
     Ok(())
 }

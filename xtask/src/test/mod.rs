@@ -4,10 +4,10 @@ mod boards;
 mod checks;
 mod commands;
 mod host;
-mod linux;
-mod report;
-mod session;
-mod target;
+pub(crate) mod linux;
+pub(crate) mod report;
+pub(crate) mod session;
+pub(crate) mod target;
 
 use std::process::ExitCode;
 

@@ -61,7 +61,7 @@ impl Session {
     pub(crate) fn expect(&mut self, text: &str) -> Result<(), Failure> {
         let waited = self
             .console
-            .wait_for(text, SILENCE, Instant::now() + SILENCE);
+            .wait_for(text, self.patience, Instant::now() + self.patience);
         waited.map_err(|event| self.fail(&format!("{event:?} instead of '{}'", text.trim())))
     }
 

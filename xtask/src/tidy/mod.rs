@@ -1,10 +1,11 @@
 //! `cargo xtask tidy`: the rules of the house that no compiler keeps.
 //!
-//! [`rooms`] says which directory is which room and who may use whom; [`source`] reads every Rust file; [`lint`] runs
-//! rustfmt and clippy, for the host and for the target.
+//! [`rooms`] says which directory is which room and who may use whom; [`source`] reads every Rust file; [`rules`] sees that
+//! every rule of IPC has its test; [`lint`] runs rustfmt and clippy, for the host and for the target.
 
 mod lint;
 mod rooms;
+mod rules;
 mod source;
 
 use std::fmt;
@@ -64,6 +65,7 @@ pub(crate) fn verb(workspace: &Workspace, ui: &Ui, consent: Consent) -> Result<E
     let step = ui.step("reading the sources");
     let mut findings = rooms::check(workspace);
     findings.extend(source::check(workspace)?);
+    findings.extend(rules::check(workspace));
     step.done();
     for finding in &findings {
         let mark = if finding.grave {

@@ -23,9 +23,13 @@ fn state(kernel: &Kernel, process: &Process) -> (char, &'static str) {
     if process.signals.is_stopped() {
         return ('T', "stopped");
     }
-    let mut runs = false;
-    process.for_each_thread(|thread| runs |= !thread.parked());
-    if runs {
+    let (mut runs, mut threads) = (false, 0);
+    process.for_each_thread(|thread| {
+        runs |= !thread.parked();
+        threads += 1;
+    });
+    // Without a thread it is on its way out and rests nowhere: sleeping is what something may wake.
+    if runs || threads == 0 {
         ('R', "running")
     } else {
         ('S', "sleeping")

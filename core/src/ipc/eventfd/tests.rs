@@ -1,5 +1,3 @@
-//! The counter alone, against a plain model, and with actors that block.
-
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

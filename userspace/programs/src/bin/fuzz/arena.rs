@@ -61,21 +61,76 @@ impl Arena {
         }
     }
 
-    /// Puts plausible words somewhere: small numbers, times, and pointers back into the arena.
+    /// Puts plausible words somewhere: small numbers, times, and pointers back into the arena; or a structure that some
+    /// call takes, now and then with one word of it spoilt.
     pub(crate) fn stir(&self, random: &mut Random) {
         let start = random.below(GOOD * PAGE / 8 - 16) * 8;
-        for word in 0..16 {
-            let value = match random.below(8) {
-                0..=2 => 0,
-                3..=4 => random.below(64),
-                5 => self.address(random),
-                6 => self.pages.address() + random.below(GOOD * PAGE),
-                _ => random.number(),
-            };
-            for (offset, byte) in value.to_le_bytes().into_iter().enumerate() {
-                self.pages.store(start + word * 8 + offset, byte);
+        if random.once_in(2) {
+            let mut words = self.structure(random);
+            if random.once_in(4) {
+                let at = random.below(words.len());
+                words[at] = random.number();
             }
+            self.write(start, &words);
+        } else {
+            self.write(start, &core::array::from_fn(|_| self.word(random)));
         }
+    }
+
+    fn write(&self, start: usize, words: &[usize; 16]) {
+        let bytes = words.iter().flat_map(|word| word.to_le_bytes());
+        for (offset, byte) in bytes.enumerate() {
+            self.pages.store(start + offset, byte);
+        }
+    }
+
+    fn word(&self, random: &mut Random) -> usize {
+        match random.below(8) {
+            0..=2 => 0,
+            3..=4 => random.below(64),
+            5 => self.address(random),
+            6 => self.pages.address() + random.below(GOOD * PAGE),
+            _ => random.number(),
+        }
+    }
+
+    /// A structure of one of the calls that take one, as the 64-bit ABI lays it out.
+    fn structure(&self, random: &mut Random) -> [usize; 16] {
+        let at = self.pages.address() + random.below(GOOD * PAGE / 8 - 64) * 8;
+        let (small, other) = (random.below(12), random.below(12));
+        let mut words = [0; 16];
+        let given: &[usize] = match random.below(12) {
+            // struct msghdr with one part and some control data; struct iovec; struct cmsghdr with descriptors.
+            0 => &[0, 0, at, 1, at + 64, 24 + small * 8, 0],
+            1 => &[at, small * 64, at + 512, other],
+            2 => &[
+                16 + 4 * (small % 4),
+                1 | (1 + other % 2) << 32,
+                small | other << 32,
+            ],
+            // struct sockaddr_un: a name of the abstract space, and one in the directory.
+            3 => &[1 | (0x61 + small % 3) << 24],
+            4 => &[1 | (0x61 + small % 3) << 16],
+            // struct sembuf, two of them.
+            5 => &[
+                (small % 4) | (other & 1) << 16 | 0o4000 << 32 | (other % 4) << 48,
+                0xffff,
+            ],
+            // struct msgbuf; struct mq_attr.
+            6 => &[1 + small % 4, other],
+            7 => &[0, 1 + small, 1 + other * 16],
+            // struct sigevent; struct itimerspec and itimerval.
+            8 => &[at, (10 + small) | (other % 5) << 32, at],
+            9 => &[0, small * 1000, 0, other * 1000],
+            // struct epoll_event; struct robust_list_head.
+            10 => &[(1 | 4 * (small & 1)) | (other & 3) << 30, small],
+            _ => &[at, small * 8, if small == 0 { at } else { 0 }],
+        };
+        words
+            .iter_mut()
+            .zip(given)
+            .for_each(|(word, &value)| *word = value);
+        words
     }
 
     /// A place to give to a call.
