@@ -122,6 +122,8 @@ pub(super) fn fcntl(call: &mut Call<'_>) -> Answer {
 
 /// ioctl(2): what any file understands, then the terminal's.
 pub(super) fn ioctl(call: &mut Call<'_>) -> Answer {
+    /// As TIOCOUTQ.
+    const SIOCOUTQ: u32 = 0x5411;
     const FIONREAD: u32 = 0x541b;
     const FIONBIO: u32 = 0x5421;
     const FIONCLEX: u32 = 0x5450;
@@ -140,6 +142,10 @@ pub(super) fn ioctl(call: &mut Call<'_>) -> Answer {
         FIONREAD => {
             let available = i32::try_from(file.file().available()?).unwrap_or(i32::MAX);
             call.space().write_user(call.addr::<2>(), &available)?;
+        }
+        SIOCOUTQ if file.is_socket() => {
+            let unsent = i32::try_from(file.file().socket()?.unsent()?).unwrap_or(i32::MAX);
+            call.space().write_user(call.addr::<2>(), &unsent)?;
         }
         request => {
             let terminal = file.file().terminal().ok_or(Errno::ENOTTY)?;

@@ -184,13 +184,14 @@ impl Channel {
             return Err(errno);
         }
         if request.peek {
-            return match half.packets.front() {
-                Some(packet) => {
-                    arrival.rights = packet.rights.copy();
-                    packet.show(sink, arrival)
-                }
-                None => half.nothing_left(),
+            let Some(packet) = half.packets.front() else {
+                return half.nothing_left();
             };
+            arrival.rights = packet.rights.copy();
+            let shown = packet.show(sink, arrival);
+            drop(half);
+            self.readers.wake_one();
+            return shown;
         }
         let Some(mut packet) = half.packets.pop_front() else {
             return half.nothing_left();

@@ -214,7 +214,7 @@ impl Channel {
                 self.writers.wake_one();
             }
             if done == wanted || arrival.complete || !more {
-                if more && !request.peek {
+                if more {
                     self.readers.wake_one();
                 }
                 return Ok(done);

@@ -186,6 +186,7 @@ impl Room {
         rights.land();
         let mut count = 0;
         while count < room
+            && party.files.has_room(party.limit)
             && let Some(file) = rights.next()
         {
             let Ok(fd) = party.files.insert(file, 0, party.limit, close_on_exec) else {
