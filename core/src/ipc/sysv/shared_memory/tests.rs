@@ -86,8 +86,12 @@ fn apply(spaces: &mut Vec<Arc<AddressSpace>>, segment: &Arc<Segment>, step: &Ste
     let at = |place: usize, page: usize| UserAddr(slot(place).0 + page * PAGE_SIZE);
     // Most steps may fail, for what they are about need not be there.
     match *step {
-        Step::Attach(which, place) => drop(attach(&pick(spaces, which), segment, slot(place))),
-        Step::Detach(which, place) => drop(pick(spaces, which).detach(slot(place))),
+        Step::Attach(which, place) => {
+            let _ = attach(&pick(spaces, which), segment, slot(place));
+        }
+        Step::Detach(which, place) => {
+            let _ = pick(spaces, which).detach(slot(place));
+        }
         Step::Unmap(which, place, page, count) => {
             let _ = pick(spaces, which).unmap(at(place, page), count * PAGE_SIZE);
         }
@@ -96,8 +100,8 @@ fn apply(spaces: &mut Vec<Arc<AddressSpace>>, segment: &Arc<Segment>, step: &Ste
             let _ = pick(spaces, which).protect(at(place, page), length, Access::READ);
         }
         Step::Move(which, from, to) => {
-            let moved = Move::To(slot(to));
-            let _ = pick(spaces, which).resize(slot(from), 2 * PAGE_SIZE, 2 * PAGE_SIZE, moved);
+            let (length, moved) = (2 * PAGE_SIZE, Move::To(slot(to)));
+            let _ = pick(spaces, which).resize(slot(from), length, length, moved);
         }
         Step::Fork(which) => spaces.extend(pick(spaces, which).fork()),
         Step::End(which) if spaces.len() > 1 => drop(spaces.remove(which % spaces.len())),
