@@ -10,3 +10,4 @@ pub mod signalfd;
 pub mod sysv;
 pub mod timerfd;
 pub mod unix;
+pub mod timerfd;
