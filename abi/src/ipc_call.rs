@@ -49,6 +49,12 @@ commands! {
     SIGNAL_ACTION = 0x0702, "signal_action", ("signal, new, old, 8") -> "0";
     SIGNAL_MASK = 0x0703, "signal_mask", ("how, new, old, 8") -> "0";
     SIGNAL_WAIT = 0x0704, "signal_wait", ("set, info, timeout, 8") -> "the signal";
+    CHANNEL_CREATE = 0x0c00, "channel_create", ("flags") -> "the server's descriptor";
+    CHANNEL_CLIENT = 0x0c01, "channel_client", ("server, badge, flags") -> "a client's descriptor";
+    CHANNEL_CALL = 0x0c02, "channel_call", ("client, tag, fd, words") -> "how many words the reply has";
+    CHANNEL_RECEIVE = 0x0c03, "channel_receive", ("server") -> "how many words the call has";
+    CHANNEL_REPLY = 0x0c04, "channel_reply", ("0, tag, fd, words") -> "0";
+    CHANNEL_REPLY_RECEIVE = 0x0c05, "channel_reply_receive", ("server, tag, fd, words") -> "how many words the call has";
 }
 
 /// The bytes of a record's name.

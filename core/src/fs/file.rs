@@ -9,6 +9,7 @@ use super::directory::Listed;
 use super::inode::{Inode, S_IFIFO};
 use crate::io::{Sink, Source};
 use crate::ipc::epoll::Epoll;
+use crate::ipc::channel::{ClientEnd, ServerEnd};
 use crate::ipc::pipe::Pipe;
 use crate::ipc::signalfd::SignalFd;
 use crate::ipc::timerfd::TimerFd;
@@ -192,6 +193,10 @@ pub enum Special<'a> {
     TimerFd(&'a TimerFd),
     /// Signals behind a descriptor.
     SignalFd(&'a SignalFd),
+    /// The server's end of a channel.
+    ChannelServer(&'a ServerEnd),
+    /// A client's end of a channel.
+    ChannelClient(&'a ClientEnd),
 }
 
 impl Special<'_> {
@@ -205,6 +210,8 @@ impl Special<'_> {
             Special::TimerFd(_) => "anon_inode:[timerfd]",
             Special::SignalFd(_) => "anon_inode:[signalfd]",
             _ => "anon_inode:",
+            Special::ChannelServer(_) | Special::ChannelClient(_) => "channel:",
+            Special::Plain | Special::Terminal(_) => "anon_inode:",
         }
     }
 
@@ -214,6 +221,10 @@ impl Special<'_> {
         match self {
             Special::Pipe(_) => S_IFIFO,
             _ => 0,
+            Special::Plain
+            | Special::Terminal(_)
+            | Special::ChannelServer(_)
+            | Special::ChannelClient(_) => 0,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod epoll;
 pub mod eventfd;
+pub mod channel;
 pub mod fifo;
 pub mod futex;
 pub mod pipe;

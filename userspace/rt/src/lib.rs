@@ -28,6 +28,7 @@ use halyard_mem as _;
 
 mod agree;
 pub mod args;
+pub mod channel;
 mod cstr;
 pub mod epoll;
 pub mod event;
