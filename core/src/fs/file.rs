@@ -8,8 +8,8 @@ use bitflags::bitflags;
 use super::directory::Listed;
 use super::inode::{Inode, S_IFIFO};
 use crate::io::{Sink, Source};
-use crate::ipc::epoll::Epoll;
 use crate::ipc::channel::{ClientEnd, ServerEnd};
+use crate::ipc::epoll::Epoll;
 use crate::ipc::pipe::Pipe;
 use crate::ipc::signalfd::SignalFd;
 use crate::ipc::timerfd::TimerFd;
@@ -211,7 +211,7 @@ impl Special<'_> {
             Special::SignalFd(_) => "anon_inode:[signalfd]",
             _ => "anon_inode:",
             Special::ChannelServer(_) | Special::ChannelClient(_) => "channel:",
-            Special::Plain | Special::Terminal(_) => "anon_inode:",
+            _ => "anon_inode:",
         }
     }
 
@@ -221,10 +221,6 @@ impl Special<'_> {
         match self {
             Special::Pipe(_) => S_IFIFO,
             _ => 0,
-            Special::Plain
-            | Special::Terminal(_)
-            | Special::ChannelServer(_)
-            | Special::ChannelClient(_) => 0,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Inter-process communication: one file a mechanism.
 
+pub mod channel;
 pub mod epoll;
 pub mod eventfd;
-pub mod channel;
 pub mod fifo;
 pub mod futex;
 pub mod pipe;

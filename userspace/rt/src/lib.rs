@@ -38,6 +38,7 @@ mod heap;
 pub mod io;
 pub mod ipc;
 pub mod mm;
+pub mod mutex;
 pub mod poll;
 pub mod print;
 pub mod process;
