@@ -209,7 +209,6 @@ impl Special<'_> {
             Special::Epoll(_) => "anon_inode:[eventpoll]",
             Special::TimerFd(_) => "anon_inode:[timerfd]",
             Special::SignalFd(_) => "anon_inode:[signalfd]",
-            _ => "anon_inode:",
             Special::ChannelServer(_) | Special::ChannelClient(_) => "channel:",
             _ => "anon_inode:",
         }
