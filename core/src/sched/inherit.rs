@@ -415,6 +415,6 @@ impl<M: Member> World<M> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 #[path = "inherit_tests.rs"]
 mod tests;

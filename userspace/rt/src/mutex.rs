@@ -24,7 +24,7 @@ impl<'a> PiMutex<'a> {
     pub fn lock(self) -> Result<()> {
         let free = self
             .0
-            .compare_exchange(0, thread_id(), Ordering::Acquire, Ordering::Relaxed);
+            .compare_exchange(0, thread_id() as u32, Ordering::Acquire, Ordering::Relaxed);
         if free.is_ok() {
             return Ok(());
         }
@@ -38,7 +38,7 @@ impl<'a> PiMutex<'a> {
     pub fn unlock(self) -> Result<()> {
         let alone = self
             .0
-            .compare_exchange(thread_id(), 0, Ordering::Release, Ordering::Relaxed);
+            .compare_exchange(thread_id() as u32, 0, Ordering::Release, Ordering::Relaxed);
         if alone.is_ok() {
             return Ok(());
         }

@@ -44,8 +44,8 @@ fn ask(word: &AtomicU32, op: u32) -> Result<usize> {
     futex(word, op, 0, [0; 3])
 }
 
-fn owner(word: &AtomicU32) -> u32 {
-    word.load(Ordering::SeqCst) & FUTEX_TID_MASK
+fn owner(word: &AtomicU32) -> i32 {
+    (word.load(Ordering::SeqCst) & FUTEX_TID_MASK) as i32
 }
 
 fn futex_pi_free_lock_is_taken_and_given_up() -> Outcome {
@@ -60,14 +60,14 @@ fn futex_pi_free_lock_is_taken_and_given_up() -> Outcome {
 }
 
 fn futex_pi_own_lock_again_is_edeadlk() -> Outcome {
-    let word = AtomicU32::new(thread_id());
+    let word = AtomicU32::new(thread_id() as u32);
     check_eq!(ask(&word, FUTEX_LOCK_PI), Err(Errno::EDEADLK));
     check_eq!(ask(&word, FUTEX_TRYLOCK_PI), Err(Errno::EDEADLK));
     Ok(())
 }
 
 fn futex_pi_unlock_of_anothers_is_eperm() -> Outcome {
-    for value in [0, 1, thread_id() + 1] {
+    for value in [0, 1, thread_id() as u32 + 1] {
         let word = AtomicU32::new(value);
         check_eq!(ask(&word, FUTEX_UNLOCK_PI), Err(Errno::EPERM));
     }

@@ -367,3 +367,7 @@ pub(super) struct Remains<M, W> {
         Option<M>,
     ),
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "pi_tests.rs"]
+mod tests;

@@ -7,8 +7,10 @@
 
 extern crate alloc;
 
+mod channel;
 mod epoll;
 mod eventfd;
+mod futex;
 mod signals;
 
 use halyard_rt::prelude::*;
@@ -17,8 +19,10 @@ use halyard_rt::prelude::*;
 type Lesson = (&'static str, &'static str, fn() -> Result<()>);
 
 const LESSONS: &[Lesson] = &[
+    ("channel", "calls to a server", channel::run),
     ("epoll", "one process waits for many", epoll::run),
     ("eventfd", "a counter that wakes", eventfd::run),
+    ("futex", "a semaphore in shared memory", futex::run),
     ("signals", "handlers, waiting, timers", signals::run),
 ];
 
