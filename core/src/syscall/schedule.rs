@@ -179,9 +179,7 @@ pub(super) fn setpriority(call: &mut Call<'_>) -> Answer {
             if nice < before && !privileged {
                 return Err(Errno::EACCES);
             }
-            call.kernel
-                .scheduler
-                .set_policy(thread, Policy::Fair(nice));
+            call.kernel.scheduler.set_policy(thread, Policy::Fair(nice));
         }
         Ok(())
     })?;

@@ -22,9 +22,9 @@ impl<'a> PiMutex<'a> {
     /// # Errors
     /// `EDEADLK`: this thread has it, or its owner waits for this thread. `ESRCH`: its owner has ended.
     pub fn lock(self) -> Result<()> {
-        let free = self
-            .0
-            .compare_exchange(0, thread_id() as u32, Ordering::Acquire, Ordering::Relaxed);
+        let free =
+            self.0
+                .compare_exchange(0, thread_id() as u32, Ordering::Acquire, Ordering::Relaxed);
         if free.is_ok() {
             return Ok(());
         }
@@ -36,9 +36,9 @@ impl<'a> PiMutex<'a> {
     /// # Errors
     /// `EPERM`: this thread does not have it.
     pub fn unlock(self) -> Result<()> {
-        let alone = self
-            .0
-            .compare_exchange(thread_id() as u32, 0, Ordering::Release, Ordering::Relaxed);
+        let alone =
+            self.0
+                .compare_exchange(thread_id() as u32, 0, Ordering::Release, Ordering::Relaxed);
         if alone.is_ok() {
             return Ok(());
         }

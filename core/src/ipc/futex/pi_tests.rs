@@ -132,9 +132,13 @@ impl Bench {
         };
         let tid = self.word.0.get() & TID_MASK;
         let owner = self.threads.iter().find(|it| it.tid() == tid);
-        self.table
-            .lock()
-            .apply(&self.world, &KEY, applicant, (tid, owner), (try_only, false))
+        self.table.lock().apply(
+            &self.world,
+            &KEY,
+            applicant,
+            (tid, owner),
+            (try_only, false),
+        )
     }
 
     fn lock(&mut self, id: usize, try_only: bool) {
@@ -197,7 +201,10 @@ impl Bench {
         thread.0.left.set(true);
         self.ended[id] = true;
         let handed = self.table.lock().abandon_one(&self.world, &thread);
-        assert_eq!(handed.is_some(), self.owner == Some(id) && !self.queue.is_empty());
+        assert_eq!(
+            handed.is_some(),
+            self.owner == Some(id) && !self.queue.is_empty()
+        );
         if let Some(handed) = handed {
             handed.finish();
         }
