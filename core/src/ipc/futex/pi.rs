@@ -367,7 +367,3 @@ pub(super) struct Remains<M, W> {
         Option<M>,
     ),
 }
-
-#[cfg(all(test, not(loom)))]
-#[path = "pi_tests.rs"]
-mod tests;
