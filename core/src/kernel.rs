@@ -9,6 +9,7 @@ use core::task::{Context, Poll};
 
 use crate::fs::devices::Random;
 use crate::fs::namespace::Namespace;
+use crate::ipc::channel::{self, Exchange};
 use crate::ipc::epoll::Nesting;
 use crate::ipc::futex::FutexTable;
 use crate::ipc::posix_mq::PosixQueues;
@@ -110,6 +111,13 @@ impl Kernel {
                     Turn::Over => return,
                 }
             }
+            if task.exchange.is_some() && !channel::settle(&mut task) && !task.thread.attention() {
+                match self.park(cpu, task) {
+                    Turn::Continue(other) => task = other,
+                    Turn::Over => return,
+                }
+                continue;
+            }
             if task.thread.attention() {
                 match self.attend(task) {
                     Turn::Continue(back) => task = back,
@@ -118,13 +126,12 @@ impl Kernel {
                 continue;
             }
             if cpu.must_yield(&task, self.machine) {
-                self.leave(&mut task);
-                self.scheduler.requeue(cpu, task);
-                return;
+                task = self.give_way(cpu, task);
+                continue;
             }
             self.arm(cpu);
             match self.machine.run_user(&mut task.context, task.space.token()) {
-                Trap::Syscall => match self.system_call(task) {
+                Trap::Syscall => match self.system_call(cpu, task) {
                     Turn::Continue(back) => task = back,
                     Turn::Over => return,
                 },
@@ -142,10 +149,11 @@ impl Kernel {
 
     /// Does the call that `task` asks for.
     #[inline]
-    fn system_call(&'static self, mut task: Box<Task>) -> Turn {
+    fn system_call(&'static self, cpu: &Cpu, mut task: Box<Task>) -> Turn {
         match syscall::dispatch(self, &mut task) {
             Ok(Outcome::Done(value)) => task.context.regs.x[0] = value as u64,
             Ok(Outcome::Waiting | Outcome::Resumed) => {}
+            Ok(Outcome::HandOver) => return self.hand_over(cpu, task),
             Ok(Outcome::Exit(status)) => {
                 exit::exit_thread(self, task, status);
                 return Turn::Over;
@@ -166,18 +174,100 @@ impl Kernel {
                     return Turn::Continue(task);
                 }
                 Poll::Pending => {
-                    self.leave(&mut task);
-                    match Thread::park(task) {
-                        Some(woken_meanwhile) => task = woken_meanwhile,
-                        None => return Turn::Over,
+                    let tid = task.thread.tid;
+                    match self.park(cpu, task) {
+                        Turn::Continue(other) => task = other,
+                        Turn::Over => return Turn::Over,
                     }
-                    self.interrupt(cpu, self.machine.poll_interrupt());
-                    if cpu.must_yield(&task, self.machine) {
-                        self.scheduler.requeue(cpu, task);
-                        return Turn::Over;
+                    if task.thread.tid == tid {
+                        self.interrupt(cpu, self.machine.poll_interrupt());
+                        if cpu.must_yield(&task, self.machine) {
+                            task = self.give_way(cpu, task);
+                        }
+                        self.arm(cpu);
                     }
-                    self.arm(cpu);
+                    if !task.blocked() {
+                        return Turn::Continue(task);
+                    }
                 }
+            }
+        }
+    }
+
+    /// Parks `task`. What goes on is the next of this CPU's own queue, or `task` itself if it was called meanwhile.
+    fn park(&'static self, cpu: &Cpu, mut task: Box<Task>) -> Turn {
+        let now = self.machine.now();
+        task.stop_clock(now);
+        let Some(mut next) = self.scheduler.next_from(cpu, 0) else {
+            self.machine.release(&mut task.context);
+            return Thread::park(task).map_or(Turn::Over, Turn::Continue);
+        };
+        // The next one's space before the task is let go, so that no CPU walks tables that others may free.
+        self.machine.switch(&mut task.context, next.space.token());
+        match Thread::park(task) {
+            None => {
+                self.scheduler.begin_slice(cpu, &mut next, now);
+                Turn::Continue(next)
+            }
+            Some(mut task) => {
+                self.machine.release(&mut task.context);
+                self.scheduler.put_back(cpu, next);
+                Turn::Continue(task)
+            }
+        }
+    }
+
+    /// `task` has used its turn, or something outranks it. Who has the next: itself if nobody else is to.
+    fn give_way(&'static self, cpu: &Cpu, mut task: Box<Task>) -> Box<Task> {
+        let now = self.machine.now();
+        let rank = task.thread.schedule.policy().rank();
+        cpu.has_given_way();
+        let Some(mut next) = self.scheduler.next_from(cpu, rank) else {
+            self.scheduler.renew_slice(cpu, &task, now);
+            return task;
+        };
+        task.stop_clock(now);
+        self.machine.switch(&mut task.context, next.space.token());
+        self.scheduler.requeue(cpu, task);
+        self.scheduler.begin_slice(cpu, &mut next, now);
+        next
+    }
+
+    /// `task` waits in an exchange, and the peer that it has completed is to run: at once, on the rest of the turn, if nothing
+    /// queued here outranks it.
+    fn hand_over(&'static self, cpu: &Cpu, mut task: Box<Task>) -> Turn {
+        let Some(waiting) = &mut task.exchange else {
+            return Turn::Continue(task);
+        };
+        let Some(mut partner) = waiting.partner.take() else {
+            return Turn::Continue(task);
+        };
+        let exchange = if waiting.calls {
+            Exchange::Calling {
+                ticket: task.ticket,
+                server: waiting.server.take(),
+            }
+        } else {
+            Exchange::None
+        };
+        let now = self.machine.now();
+        task.stop_clock(now);
+        self.machine
+            .switch(&mut task.context, partner.space.token());
+        match Thread::park_in_exchange(task, exchange) {
+            None if self.scheduler.may_take_over(cpu, &partner) => {
+                self.scheduler.take_over(cpu, &mut partner, now);
+                Turn::Continue(partner)
+            }
+            None => {
+                self.machine.release(&mut partner.context);
+                self.scheduler.enqueue(self.machine, partner);
+                Turn::Over
+            }
+            Some(mut task) => {
+                self.machine.release(&mut task.context);
+                self.scheduler.enqueue(self.machine, partner);
+                Turn::Continue(task)
             }
         }
     }

@@ -228,6 +228,12 @@ pub trait Machine: Sync {
     /// The caller is about to give `context` away, look at its FP state, or change it: writes back what this CPU holds
     /// and leaves no user address space active on this CPU.
     fn release(&self, context: &mut UserContext);
+    /// As [`Machine::release`], with the address space of `next` active instead of none: its caller holds the task that keeps
+    /// that alive, and runs it or calls [`Machine::release`].
+    fn switch(&self, context: &mut UserContext, next: SpaceToken) {
+        let _ = next;
+        self.release(context);
+    }
     /// New code was written to `frame`: makes instruction fetch see it (Arm ARM B2.7.4).
     fn sync_code(&self, frame: Frame);
 

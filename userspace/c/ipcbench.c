@@ -984,6 +984,60 @@ static int run_futex_pp(const struct bench *b, long iters)
 	return 0;
 }
 
+/* --- channel: Halyard's call to a server and its reply, words in registers --- */
+#define SYS_IPC_CALL 4096
+enum { CHANNEL_CREATE = 0xc00, CHANNEL_CLIENT, CHANNEL_CALL, CHANNEL_RECEIVE,
+       CHANNEL_REPLY, CHANNEL_REPLY_RECEIVE };
+
+/* tag: how many words, in x9 and up. Their content does not matter here. */
+static inline long channel(long cmd, long fd, long tag)
+{
+#ifdef __aarch64__
+	register long x8 __asm__("x8") = SYS_IPC_CALL;
+	register long x0 __asm__("x0") = cmd;
+	register long x1 __asm__("x1") = fd;
+	register long x2 __asm__("x2") = tag;
+	register long x3 __asm__("x3") = -1;
+	__asm__ volatile("svc #0"
+			 : "+r"(x0), "+r"(x1), "+r"(x2)
+			 : "r"(x8), "r"(x3)
+			 : "memory", "cc", "x9", "x10", "x11", "x12", "x13",
+			   "x14", "x15", "x16");
+	return x0;
+#else
+	(void)cmd, (void)fd, (void)tag;
+	return -ENOSYS;
+#endif
+}
+static int channel_server = -1, channel_client = -1;
+static void channel_peer(long n)
+{
+	long r = channel(CHANNEL_RECEIVE, channel_server, 0);
+	while (r >= 0)
+		r = channel(CHANNEL_REPLY_RECEIVE, channel_server, n);
+}
+static int setup_channel(const struct bench *b)
+{
+	if (channel_server >= 0) {
+		close(channel_server);
+		close(channel_client);
+		channel_server = channel_client = -1;
+	}
+	TRY(channel_server = SC6(SYS_IPC_CALL, CHANNEL_CREATE, 0, 0, 0, 0, 0));
+	TRY(channel_client = SC6(SYS_IPC_CALL, CHANNEL_CLIENT, channel_server, 7, 0, 0, 0));
+	return start_peer(channel_peer, b->arg);
+}
+static int run_channel(const struct bench *b, long iters)
+{
+	long n = b->arg;
+	TRY(channel(CHANNEL_CALL, channel_client, n));
+	t_start();
+	for (long i = 0; i < iters; i++)
+		TRY(channel(CHANNEL_CALL, channel_client, n));
+	t_stop();
+	return 0;
+}
+
 /* two processes add to one counter under a futex semaphore */
 static inline void sem_down(void)
 {
@@ -1634,6 +1688,8 @@ static const struct bench table[] = {
 	{"sysv_shm_get_at_dt_rm", 150, 0, run_shm_cycle, 0, 0},
 
 	{"futex_wake_none", 5000, 0, run_futex_wake_none, 0, 0},
+	{"channel_call_reply_0w", 1500, setup_channel, run_channel, 0, 0},
+	{"channel_call_reply_8w", 1500, setup_channel, run_channel, 8, 0},
 	{"futex_pingpong", 500, setup_futex_pp, run_futex_pp, 0, 0},
 	{"eventfd_1proc", 2500, setup_1p, run_1p, CH_EVENTFD, 8},
 	{"eventfd_pingpong", 500, setup_pp, run_pp, CH_EVENTFD, 8},

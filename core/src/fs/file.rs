@@ -8,6 +8,7 @@ use bitflags::bitflags;
 use super::directory::Listed;
 use super::inode::{Inode, S_IFIFO, S_IFREG, S_IFSOCK};
 use crate::io::{Sink, Source};
+use crate::ipc::channel::{ClientEnd, ServerEnd};
 use crate::ipc::epoll::Epoll;
 use crate::ipc::pipe::Pipe;
 use crate::ipc::posix_mq::Queue;
@@ -209,6 +210,10 @@ pub enum Special<'a> {
     TimerFd(&'a TimerFd),
     /// Signals behind a descriptor.
     SignalFd(&'a SignalFd),
+    /// The server's end of a channel.
+    ChannelServer(&'a ServerEnd),
+    /// A client's end of a channel.
+    ChannelClient(&'a ClientEnd),
 }
 
 impl Special<'_> {
@@ -222,6 +227,7 @@ impl Special<'_> {
             Special::Socket(_) => "socket:",
             Special::TimerFd(_) => "anon_inode:[timerfd]",
             Special::SignalFd(_) => "anon_inode:[signalfd]",
+            Special::ChannelServer(_) | Special::ChannelClient(_) => "channel:",
             _ => "anon_inode:",
         }
     }

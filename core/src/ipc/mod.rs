@@ -1,5 +1,6 @@
 //! Inter-process communication: one file a mechanism.
 
+pub mod channel;
 pub mod epoll;
 pub mod eventfd;
 pub mod fifo;

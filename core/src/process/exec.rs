@@ -74,7 +74,9 @@ fn install(
     let thread = Arc::clone(call.thread());
     let process = Arc::clone(&thread.process);
     call.kernel.machine.release(&mut call.task.context);
-    futex::on_thread_exit(&thread, &call.task.space);
+    futex::on_exec(&thread, &call.task.space);
+    // The new program does not know whom it owes a reply.
+    call.task.owed = None;
     thread.clear_child_tid.store(0, Ordering::Relaxed);
     thread.robust_list.store(0, Ordering::Relaxed);
     let fresh = UserContext {

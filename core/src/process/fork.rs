@@ -99,7 +99,7 @@ pub fn clone(
     let space = process.space().ok_or(Errno::ESRCH)?;
     let files = process.files().ok_or(Errno::ESRCH)?;
     let signals = ThreadSignals::for_child_of(&task.thread.signals, request.flags);
-    let policy = task.thread.schedule.policy();
+    let policy = task.thread.schedule.base();
     let thread = Arc::new(Thread::new(
         kernel,
         Arc::clone(&process),

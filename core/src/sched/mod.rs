@@ -5,19 +5,23 @@
 
 pub mod alarm;
 pub mod home;
+pub mod inherit;
 pub mod run_queue;
 pub mod task;
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use halyard_cell::SpinLock;
 
 use crate::machine::{CpuId, MAX_CPUS, Machine};
 use crate::process::Pid;
+use crate::process::thread::Thread;
 use crate::time::Instant;
 use alarm::AlarmQueue;
 use home::Home;
+use inherit::{Goal, Standing, World};
 use run_queue::{Policy, RunQueue};
 use task::Task;
 
@@ -33,6 +37,8 @@ pub struct Cpu {
     queue: SpinLock<RunQueue<Task>>,
     /// How many tasks the queue holds: read without the lock.
     queued: AtomicU32,
+    /// The greatest rank in the queue; 0 also if it is empty.
+    top_rank: AtomicU32,
     /// When the running task's slice ends.
     slice_end: AtomicU64,
     /// The policy of the running task, as [`Policy::rank`].
@@ -54,6 +60,7 @@ impl Cpu {
             alarms: AlarmQueue::new(),
             queue: SpinLock::new(RunQueue::new()),
             queued: AtomicU32::new(0),
+            top_rank: AtomicU32::new(0),
             slice_end: AtomicU64::new(0),
             running_rank: AtomicU32::new(0),
             running: AtomicU32::new(0),
@@ -94,6 +101,11 @@ impl Cpu {
         }
     }
 
+    /// The wish that the running task make room is being granted.
+    pub(crate) fn has_given_way(&self) {
+        self.yield_wanted.store(false, Ordering::Relaxed);
+    }
+
     /// The machine's alarm has rung and is off.
     pub fn alarm_rang(&self) {
         self.armed.store(Instant::NEVER.0, Ordering::Relaxed);
@@ -105,6 +117,7 @@ impl Cpu {
     pub fn arm(&self, machine: &dyn Machine) {
         let mut wanted = self.alarms.next().0;
         if self.queued.load(Ordering::Relaxed) != 0 {
+            // NEVER for a task whose turn the clock does not end.
             wanted = wanted.min(self.slice_end.load(Ordering::Relaxed));
         }
         if wanted != self.armed.load(Ordering::Relaxed) {
@@ -121,6 +134,8 @@ pub struct Scheduler {
     idle: AtomicU32,
     /// Tasks moved from one CPU to another, and switches in all: for /proc/stat.
     switches: AtomicU64,
+    /// Who waits for whom.
+    pub(crate) world: SpinLock<World<Arc<Thread>>>,
 }
 
 impl Default for Scheduler {
@@ -138,6 +153,7 @@ impl Scheduler {
             online: AtomicU32::new(0),
             idle: AtomicU32::new(0),
             switches: AtomicU64::new(0),
+            world: SpinLock::new(World::new()),
         }
     }
 
@@ -191,7 +207,7 @@ impl Scheduler {
 
     /// Makes `task` runnable and sees to it that a CPU will run it.
     pub fn enqueue(&self, machine: &dyn Machine, task: Box<Task>) {
-        let home = self.cpu(task.thread.schedule.home());
+        let home = self.cpu(task.thread.schedule.home.now());
         let rank = task.thread.schedule.policy().rank();
         let waiting = self.push(home, task);
         let here = machine.cpu();
@@ -235,9 +251,37 @@ impl Scheduler {
     fn push(&self, cpu: &Cpu, task: Box<Task>) -> u32 {
         let mut queue = cpu.queue.lock();
         queue.push(task);
-        let waiting = queue.len();
-        cpu.queued.store(waiting, Ordering::SeqCst);
-        waiting
+        note(cpu, &queue);
+        queue.len()
+    }
+
+    /// Gives another policy to `thread`, from its next turn on; a donation that raises it stays.
+    pub fn set_policy(&self, thread: &Arc<Thread>, policy: Policy) {
+        self.world.lock().set_base(thread, policy);
+    }
+
+    /// `thread` waits no more for what it donated to.
+    pub(crate) fn end_donation(&self, thread: &Arc<Thread>) {
+        let ended: Option<Goal<Arc<Thread>>> = self.world.lock().leave(thread);
+        drop(ended);
+    }
+
+    /// The effective policy of `thread` was `before` and has changed: it moves in the queue that it waits in, and if it runs,
+    /// its turn ends, so that the next begins by the new rules.
+    pub(crate) fn policy_changed(&self, machine: &dyn Machine, thread: &Thread, before: Policy) {
+        let home = self.cpu(thread.schedule.home.now());
+        let mut queue = home.queue.lock();
+        let task = queue.remove_where(before.rank(), |task| task.thread.tid == thread.tid);
+        if let Some(task) = task {
+            note(home, &queue);
+            drop(queue);
+            self.enqueue(machine, task);
+        } else {
+            drop(queue);
+            if home.running_thread.load(Ordering::Relaxed) == thread.tid {
+                self.reconsider(machine, home.id);
+            }
+        }
     }
 
     /// The task to run next on `cpu`: its own, else another's.
@@ -255,8 +299,26 @@ impl Scheduler {
         }
         let mut queue = cpu.queue.lock();
         let task = queue.pop();
-        cpu.queued.store(queue.len(), Ordering::SeqCst);
+        note(cpu, &queue);
         task
+    }
+
+    /// The task to run next on `cpu`, if one of its own queue goes before or with `rank`.
+    pub(crate) fn next_from(&self, cpu: &Cpu, rank: u32) -> Option<Box<Task>> {
+        if cpu.queued.load(Ordering::Relaxed) == 0 || cpu.top_rank.load(Ordering::Relaxed) < rank {
+            return None;
+        }
+        cpu.yield_wanted.store(false, Ordering::Relaxed);
+        let task = self.take(cpu)?;
+        self.switches.fetch_add(1, Ordering::Relaxed);
+        Some(task)
+    }
+
+    /// Puts back, before its equals, a task that was taken and did not run.
+    pub(crate) fn put_back(&self, cpu: &Cpu, task: Box<Task>) {
+        let mut queue = cpu.queue.lock();
+        queue.push_first(task);
+        note(cpu, &queue);
     }
 
     fn steal(&self, thief: CpuId) -> Option<Box<Task>> {
@@ -279,15 +341,59 @@ impl Scheduler {
         cpu.slice_end
             .store(now.after(policy.slice_ns()).0, Ordering::Relaxed);
     }
+
+    /// `task` goes on on `cpu`, with a slice and by the rules that it has now.
+    pub(crate) fn renew_slice(&self, cpu: &Cpu, task: &Task, now: Instant) {
+        let policy = task.thread.schedule.policy();
+        cpu.running_rank.store(policy.rank(), Ordering::Relaxed);
+        cpu.slice_end
+            .store(now.after(policy.slice_ns()).0, Ordering::Relaxed);
+    }
+
+    /// `task` goes on with the slice of the task that has handed `cpu` over to it.
+    #[inline]
+    pub(crate) fn take_over(&self, cpu: &Cpu, task: &mut Task, now: Instant) {
+        task.start_clock(now);
+        let schedule = &task.thread.schedule;
+        schedule.home.move_to(cpu.id);
+        cpu.running
+            .store(task.thread.process.pid, Ordering::Relaxed);
+        cpu.running_thread.store(task.thread.tid, Ordering::Relaxed);
+        let policy = schedule.policy();
+        cpu.running_rank.store(policy.rank(), Ordering::Relaxed);
+        let timed = cpu.slice_end.load(Ordering::Relaxed) != Instant::NEVER.0;
+        if policy.has_slice() != timed {
+            cpu.slice_end
+                .store(now.after(policy.slice_ns()).0, Ordering::Relaxed);
+        }
+        self.switches.store(
+            self.switches.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Whether `task` may be given `cpu` at once, past the queue: nothing there outranks it.
+    #[inline]
+    pub(crate) fn may_take_over(&self, cpu: &Cpu, task: &Task) -> bool {
+        !cpu.yield_wanted.load(Ordering::Relaxed)
+            && task.thread.schedule.policy().rank() >= cpu.top_rank.load(Ordering::Relaxed)
+    }
+}
+
+/// Tells those who look without the lock what the queue holds.
+fn note(cpu: &Cpu, queue: &RunQueue<Task>) {
+    cpu.top_rank.store(queue.top_rank(), Ordering::Relaxed);
+    cpu.queued.store(queue.len(), Ordering::SeqCst);
 }
 
 fn bit(cpu: CpuId) -> u32 {
     1 << (cpu.0 & 31)
 }
 
-/// A thread's scheduling attributes: shared, changed by sched_setscheduler and nice.
+/// A thread's scheduling attributes: shared, changed by sched_setscheduler, nice and donations.
 pub struct Schedule {
-    policy: AtomicU32,
+    /// What it was set to, and what donations make of that.
+    pub standing: Standing<Arc<Thread>>,
     /// Where it ran last.
     pub home: Home,
 }
@@ -297,27 +403,21 @@ impl Schedule {
     #[must_use]
     pub fn new(policy: Policy, home: CpuId) -> Schedule {
         Schedule {
-            policy: AtomicU32::new(policy.to_bits()),
+            standing: Standing::new(policy),
             home: Home::new(home),
         }
     }
 
-    /// How it is scheduled.
+    /// How it is scheduled now.
     #[inline]
     #[must_use]
     pub fn policy(&self) -> Policy {
-        Policy::from_bits(self.policy.load(Ordering::Relaxed))
+        self.standing.effective()
     }
 
-    /// Changes how it is scheduled, from its next turn on.
-    pub fn set_policy(&self, policy: Policy) {
-        self.policy.store(policy.to_bits(), Ordering::Relaxed);
-    }
-
-    /// The CPU that it ran on last.
-    #[inline]
+    /// How it was set to be scheduled.
     #[must_use]
-    pub fn home(&self) -> CpuId {
-        self.home.now()
+    pub fn base(&self) -> Policy {
+        self.standing.base()
     }
 }

@@ -49,7 +49,7 @@ impl Policy {
         match self {
             Policy::Fair(0) => SLICE_NS,
             Policy::Fair(nice) => weighted_slice(nice),
-            Policy::Fifo(_) => u64::MAX,
+            Policy::Fifo(_) => u64::MAX, // so that the end of the turn is Instant::NEVER
             Policy::RoundRobin(_) => 100_000_000,
         }
     }
@@ -92,7 +92,7 @@ const fn weighted_slice(nice: i8) -> u64 {
 
 /// What a run queue needs to know of what it holds.
 pub trait Schedulable: Linked {
-    /// How it is scheduled. A change while it is queued takes effect at its next turn.
+    /// How it is scheduled. Who changes that while it may be queued takes it out and adds it again.
     fn policy(&self) -> Policy;
 }
 
@@ -135,17 +135,54 @@ impl<T: Schedulable> RunQueue<T> {
         self.len == 0
     }
 
-    /// Adds `task` behind its equals.
-    pub fn push(&mut self, task: Box<T>) {
-        let rank = task.policy().rank() as usize;
-        self.len = self.len.saturating_add(1);
-        match self.real_time.get_mut(rank) {
-            Some(queue) if rank > 0 => {
-                queue.push_back(task);
-                self.occupied |= 1 << rank;
-            }
-            _ => self.fair.push_back(task),
+    /// The greatest rank among those that wait; 0 also if none does.
+    #[inline]
+    #[must_use]
+    pub const fn top_rank(&self) -> u32 {
+        if self.occupied == 0 {
+            0
+        } else {
+            self.occupied.ilog2()
         }
+    }
+
+    /// Adds `task` behind its equals.
+    #[inline]
+    pub fn push(&mut self, task: Box<T>) {
+        self.list_for(task.policy().rank()).push_back(task);
+    }
+
+    /// Adds `task` before its equals.
+    pub fn push_first(&mut self, task: Box<T>) {
+        self.list_for(task.policy().rank()).push_front(task);
+    }
+
+    /// Where a task of `rank` is to be added.
+    fn list_for(&mut self, rank: u32) -> &mut BoxQueue<T> {
+        self.len = self.len.saturating_add(1);
+        match self.real_time.get_mut(rank as usize) {
+            Some(queue) if rank > 0 => {
+                self.occupied |= 1 << rank;
+                queue
+            }
+            _ => &mut self.fair,
+        }
+    }
+
+    /// Takes the task for which `matches` holds out of those that were added with `rank`. Visits all of these.
+    pub fn remove_where(&mut self, rank: u32, matches: impl FnMut(&T) -> bool) -> Option<Box<T>> {
+        let task = match self.real_time.get_mut(rank as usize) {
+            Some(queue) if rank > 0 => {
+                let task = queue.remove_first(matches);
+                if queue.is_empty() {
+                    self.occupied &= !(1 << rank);
+                }
+                task
+            }
+            _ => self.fair.remove_first(matches),
+        }?;
+        self.len = self.len.saturating_sub(1);
+        Some(task)
     }
 
     /// Takes the task that is to run next.

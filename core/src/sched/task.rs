@@ -12,6 +12,7 @@ use core::task::{Context, Poll};
 use halyard_cell::{FutureSlot, Linked};
 
 use crate::fs::descriptors::DescriptorTable;
+use crate::ipc::channel::{self, Owed, Waiting};
 use crate::machine::UserContext;
 use crate::mm::AddressSpace;
 use crate::process::signal;
@@ -37,6 +38,12 @@ pub struct Task {
     started: Instant,
     /// What it takes to make the call in progress again after a signal.
     pub restart: Restart,
+    /// The channel exchange that it waits in.
+    pub(crate) exchange: Option<Waiting>,
+    /// The call that it serves: whom it owes a reply.
+    pub(crate) owed: Option<Owed>,
+    /// Counts its calls over channels, so that a reply that comes too late finds that.
+    pub(crate) ticket: u64,
     /// The call that it waits in.
     call: FutureSlot<CALL_BYTES, Result<usize>>,
     next: Option<Box<Task>>,
@@ -69,6 +76,9 @@ impl Task {
             files,
             started,
             restart,
+            exchange: None,
+            owed: None,
+            ticket: 0,
             call: FutureSlot::new(),
             next: None,
         }
@@ -89,7 +99,11 @@ impl Task {
     pub fn stop_clock(&mut self, now: Instant) {
         let ran = self.ran(now);
         self.started = now;
-        self.thread.cpu_time.fetch_add(ran, Ordering::Relaxed);
+        // Only the holder of the task writes it.
+        let before = self.thread.cpu_time.load(Ordering::Relaxed);
+        self.thread
+            .cpu_time
+            .store(before.wrapping_add(ran), Ordering::Relaxed);
         self.thread
             .process
             .times
@@ -118,6 +132,9 @@ impl Task {
     /// Drops the call it waits in, undone.
     pub fn abandon_call(&mut self) {
         self.call.clear();
+        if self.exchange.is_some() {
+            channel::abandon(self);
+        }
     }
 
     /// Gives the program `errno`. An internal one is kept until delivery has settled it.

@@ -4,7 +4,6 @@ use alloc::sync::Arc;
 
 use super::{Answer, Call, DONE, Outcome, memfd};
 use crate::fs::open_file::{OpenFile, OpenFlags};
-use crate::process::limits::Resource;
 use crate::tty;
 use crate::{Errno, Result};
 
@@ -23,7 +22,7 @@ impl Call<'_> {
 
     /// One more than the greatest descriptor that the caller may have.
     pub(super) fn descriptor_limit(&self) -> usize {
-        usize::try_from(self.process().limits.get(Resource::FILES).soft).unwrap_or(usize::MAX)
+        self.thread().descriptor_limit()
     }
 }
 

@@ -1,12 +1,12 @@
-//! futex(2) and the calls about robust lists. Operations that inherit priority are ENOSYS.
+//! futex(2) and the calls about robust lists.
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use super::{Answer, Call, DONE, Outcome};
-use crate::ipc::futex::{ANY, Key};
+use crate::ipc::futex::{self, ANY, Key, Requeued};
 use crate::machine::UserAddr;
-use crate::process::signal::{RESTART, RESTART_TIMED};
+use crate::process::signal::{RESTART, RESTART_ALWAYS, RESTART_TIMED};
 use crate::time::{Instant, TimeSpec};
 use crate::wait::Interruption;
 use crate::{Errno, Result};
@@ -16,8 +16,14 @@ pub(super) const FUTEX_WAKE: u32 = 1;
 const FUTEX_REQUEUE: u32 = 3;
 const FUTEX_CMP_REQUEUE: u32 = 4;
 const FUTEX_WAKE_OP: u32 = 5;
+const FUTEX_LOCK_PI: u32 = 6;
+const FUTEX_UNLOCK_PI: u32 = 7;
+const FUTEX_TRYLOCK_PI: u32 = 8;
 const FUTEX_WAIT_BITSET: u32 = 9;
 const FUTEX_WAKE_BITSET: u32 = 10;
+const FUTEX_WAIT_REQUEUE_PI: u32 = 11;
+const FUTEX_CMP_REQUEUE_PI: u32 = 12;
+const FUTEX_LOCK_PI2: u32 = 13;
 const FUTEX_PRIVATE_FLAG: u32 = 128;
 const FUTEX_CLOCK_REALTIME: u32 = 256;
 
@@ -30,7 +36,12 @@ pub(super) fn futex(call: &mut Call<'_>) -> Answer {
     let private = operation & FUTEX_PRIVATE_FLAG != 0;
     let clock_real = operation & FUTEX_CLOCK_REALTIME != 0;
     let command = operation & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
-    if clock_real && !matches!(command, FUTEX_WAIT | FUTEX_WAIT_BITSET) {
+    if clock_real
+        && !matches!(
+            command,
+            FUTEX_WAIT | FUTEX_WAIT_BITSET | FUTEX_WAIT_REQUEUE_PI | FUTEX_LOCK_PI2
+        )
+    {
         return Err(Errno::ENOSYS);
     }
     let key = |call: &Call<'_>, at| Key::of(call.space(), at, private);
@@ -46,18 +57,99 @@ pub(super) fn futex(call: &mut Call<'_>) -> Answer {
             let key = key(call, call.addr::<0>())?;
             wait(call, key, bitset, deadline)
         }
-        FUTEX_WAKE => wake(call, key(call, call.addr::<0>())?, ANY),
-        FUTEX_WAKE_BITSET => wake(call, key(call, call.addr::<0>())?, bitset(call)?),
+        FUTEX_WAKE => wake(call, &key(call, call.addr::<0>())?, ANY),
+        FUTEX_WAKE_BITSET => wake(call, &key(call, call.addr::<0>())?, bitset(call)?),
         FUTEX_REQUEUE | FUTEX_CMP_REQUEUE => {
             let (from, to) = (key(call, call.addr::<0>())?, key(call, call.addr::<4>())?);
-            requeue(call, from, to, command == FUTEX_CMP_REQUEUE)
+            requeue(call, &from, &to, command == FUTEX_CMP_REQUEUE)
         }
         FUTEX_WAKE_OP => {
             let (one, other) = (key(call, call.addr::<0>())?, key(call, call.addr::<4>())?);
-            wake_op(call, one, other)
+            wake_op(call, &one, &other)
+        }
+        FUTEX_LOCK_PI | FUTEX_LOCK_PI2 => {
+            // The older of both measures by the wall clock, whatever is asked.
+            let wall = command == FUTEX_LOCK_PI || clock_real;
+            let deadline = deadline(call, true, wall)?;
+            let key = key(call, call.addr::<0>())?;
+            lock_pi(call, key, deadline)
+        }
+        FUTEX_TRYLOCK_PI => {
+            let place = (key(call, call.addr::<0>())?, call.addr::<0>());
+            // With no leave to wait there is no place to wait in.
+            futex::lock_pi(call.thread(), call.space(), place, true).map(drop)?;
+            DONE
+        }
+        FUTEX_UNLOCK_PI => {
+            let place = (key(call, call.addr::<0>())?, call.addr::<0>());
+            futex::unlock_pi(call.thread(), call.space(), place)?;
+            DONE
+        }
+        FUTEX_WAIT_REQUEUE_PI => {
+            let deadline = deadline(call, true, clock_real)?;
+            let (from, to) = (key(call, call.addr::<0>())?, key(call, call.addr::<4>())?);
+            wait_requeue_pi(call, from, to, deadline)
+        }
+        FUTEX_CMP_REQUEUE_PI => {
+            let (from, to) = (key(call, call.addr::<0>())?, key(call, call.addr::<4>())?);
+            cmp_requeue_pi(call, &from, &to)
         }
         _ => Err(Errno::ENOSYS),
     }
+}
+
+fn lock_pi(call: &mut Call<'_>, key: Key, deadline: Option<Instant>) -> Answer {
+    let place = (key, call.addr::<0>());
+    let Some(place) = futex::lock_pi(call.thread(), call.space(), place, false)? else {
+        return DONE;
+    };
+    call.wait(async move {
+        match place.wait(deadline).await {
+            Ok(()) => Ok(0),
+            // Never EINTR: who locks a mutex does not expect to fail.
+            Err(Interruption::Signal) => Err(RESTART_ALWAYS),
+            Err(other) => Err(other.errno()),
+        }
+    })
+}
+
+fn wait_requeue_pi(call: &mut Call<'_>, from: Key, to: Key, deadline: Option<Instant>) -> Answer {
+    let (at, expected) = (call.addr::<0>(), call.uint::<2>());
+    let space = Arc::clone(call.space());
+    let place = futex::wait_requeue_pi(
+        call.thread(),
+        &space,
+        (from, ANY),
+        (to, call.addr::<4>()),
+        || Ok(space.load_u32(at)? == expected),
+    )?;
+    call.wait(async move {
+        match place.wait(deadline).await {
+            Ok(()) => Ok(0),
+            Err(Requeued::Before(Interruption::Signal)) => Err(RESTART_ALWAYS),
+            // It cannot be made anew: the first word has changed. Its caller looks at the second.
+            Err(Requeued::After(Interruption::Signal)) => Err(Errno::EAGAIN),
+            Err(Requeued::Before(other) | Requeued::After(other)) => Err(other.errno()),
+        }
+    })
+}
+
+/// How many to wake (it must be one), how many to move, what the first word must hold.
+fn cmp_requeue_pi(call: &Call<'_>, from: &Key, to: &Key) -> Answer {
+    if call.int::<2>() != 1 {
+        return Err(Errno::EINVAL);
+    }
+    let move_on = usize::try_from(call.int::<3>()).map_err(|_| Errno::EINVAL)?;
+    let unchanged = || Ok(call.space().load_u32(call.addr::<0>())? == call.uint::<5>());
+    let moved = futex::cmp_requeue_pi(
+        call.thread(),
+        call.space(),
+        from,
+        (to, call.addr::<4>()),
+        move_on.saturating_add(1),
+        unchanged,
+    )?;
+    Ok(Outcome::Done(moved))
 }
 
 /// The bitset of argument 5. EINVAL: empty.
@@ -119,15 +211,15 @@ fn wait(call: &mut Call<'_>, key: Key, bitset: u32, deadline: Option<Instant>) -
     })
 }
 
-fn wake(call: &Call<'_>, key: Key, bitset: u32) -> Answer {
+fn wake(call: &Call<'_>, key: &Key, bitset: u32) -> Answer {
     Ok(Outcome::Done(call.kernel.futexes.wake(
         key,
         count(call.uint::<2>()),
         bitset,
-    )))
+    )?))
 }
 
-fn requeue(call: &Call<'_>, from: Key, to: Key, compare: bool) -> Answer {
+fn requeue(call: &Call<'_>, from: &Key, to: &Key, compare: bool) -> Answer {
     let (wake, move_on) = (call.int::<2>(), call.int::<3>());
     let wake = usize::try_from(wake).map_err(|_| Errno::EINVAL)?;
     let move_on = usize::try_from(move_on).map_err(|_| Errno::EINVAL)?;
@@ -140,7 +232,7 @@ fn requeue(call: &Call<'_>, from: Key, to: Key, compare: bool) -> Answer {
 }
 
 /// FUTEX_WAKE_OP: changes the second word, wakes waiters of the first, and of the second if what it held compares.
-fn wake_op(call: &Call<'_>, one: Key, other: Key) -> Answer {
+fn wake_op(call: &Call<'_>, one: &Key, other: &Key) -> Answer {
     let code = call.uint::<5>();
     let compare_with = sign_extended(code & 0xfff);
     let at = call.addr::<4>();
@@ -163,12 +255,15 @@ fn wake_op(call: &Call<'_>, one: Key, other: Key) -> Answer {
         5 => old >= compare_with,
         _ => return Err(Errno::ENOSYS),
     };
-    let mut woken = call.kernel.futexes.wake(one, count(call.uint::<2>()), ANY);
+    let mut woken = call
+        .kernel
+        .futexes
+        .wake(one, count(call.uint::<2>()), ANY)?;
     if holds {
         woken += call
             .kernel
             .futexes
-            .wake(other, count(call.uint::<3>()), ANY);
+            .wake(other, count(call.uint::<3>()), ANY)?;
     }
     Ok(Outcome::Done(woken))
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::Errno;
 use crate::fs::inode::S_IFIFO;
+use crate::ipc::channel;
 use crate::kernel::Kernel;
 use crate::sched::task::Task;
 
@@ -70,6 +71,16 @@ static COMMANDS: &[Door] = &[
     door(abi::SIGNAL_ACTION, lean(signal::rt_sigaction), as_given),
     door(abi::SIGNAL_MASK, lean(signal::rt_sigprocmask), as_given),
     door(abi::SIGNAL_WAIT, grows(signal::rt_sigtimedwait), as_given),
+    door(abi::CHANNEL_CREATE, grows(create), as_given),
+    door(abi::CHANNEL_CLIENT, grows(client), as_given),
+    door(abi::CHANNEL_CALL, lean(channel::call), as_given),
+    door(abi::CHANNEL_RECEIVE, lean(channel::receive), as_given),
+    door(abi::CHANNEL_REPLY, lean(channel::reply), as_given),
+    door(
+        abi::CHANNEL_REPLY_RECEIVE,
+        lean(channel::reply_receive),
+        as_given,
+    ),
     door(abi::NAMED_OPEN, grows(mqueue::mq_open), as_given),
     door(abi::NAMED_SEND, lean(mqueue::mq_timedsend), as_given),
     door(abi::NAMED_RECEIVE, lean(mqueue::mq_timedreceive), as_given),
@@ -82,8 +93,25 @@ static COMMANDS: &[Door] = &[
 ];
 
 /// Does what x0 commands. EINVAL: no such command. ENOMEM: it may allocate and the reserve is touched.
-#[inline(never)]
+#[inline]
 pub(super) fn dispatch(kernel: &'static Kernel, task: &mut Task) -> Answer {
+    // Messages are in registers: nothing is arranged, and the way is short.
+    match task.context.regs.x[0] {
+        CHANNEL_CALL => channel::call(&mut Call { kernel, task }),
+        CHANNEL_REPLY_RECEIVE => channel::reply_receive(&mut Call { kernel, task }),
+        CHANNEL_RECEIVE => channel::receive(&mut Call { kernel, task }),
+        CHANNEL_REPLY => channel::reply(&mut Call { kernel, task }),
+        _ => by_table(kernel, task),
+    }
+}
+
+const CHANNEL_CALL: u64 = abi::CHANNEL_CALL as u64;
+const CHANNEL_RECEIVE: u64 = abi::CHANNEL_RECEIVE as u64;
+const CHANNEL_REPLY: u64 = abi::CHANNEL_REPLY as u64;
+const CHANNEL_REPLY_RECEIVE: u64 = abi::CHANNEL_REPLY_RECEIVE as u64;
+
+#[inline(never)]
+fn by_table(kernel: &'static Kernel, task: &mut Task) -> Answer {
     let door = find(task.context.regs.x[0]).ok_or(Errno::EINVAL)?;
     if door.entry.allocates {
         kernel.admit()?;
@@ -114,6 +142,16 @@ fn set_registers(task: &mut Task, values: Registers) {
     for (register, value) in task.context.regs.x.iter_mut().zip(values) {
         *register = value;
     }
+}
+
+/// channel_create(flags).
+fn create(call: &mut Call<'_>) -> Answer {
+    channel::create(call, call.arg::<0>())
+}
+
+/// channel_client(server, badge, flags).
+fn client(call: &mut Call<'_>) -> Answer {
+    channel::client(call, call.int::<0>(), call.arg::<1>(), call.arg::<2>())
 }
 
 /// The arguments as the program gave them.

@@ -60,6 +60,8 @@ pub enum Outcome {
     Waiting,
     /// The registers are as the program is to find them (exec, sigreturn).
     Resumed,
+    /// The call waits in the task's exchange, and the task that is to be run instead is there.
+    HandOver,
     /// The thread ends.
     Exit(ExitRequest),
 }

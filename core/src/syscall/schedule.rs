@@ -57,15 +57,12 @@ const fn nice_of(policy: Policy) -> i8 {
     }
 }
 
-fn change(call: &Call<'_>, thread: &Thread, policy: Policy) -> Answer {
+fn change(call: &Call<'_>, thread: &Arc<Thread>, policy: Policy) -> Answer {
     may_change(call, &thread.process)?;
     if policy.rank() > 0 && !call.process().credentials().privileged() {
         return Err(Errno::EPERM);
     }
-    thread.schedule.set_policy(policy);
-    call.kernel
-        .scheduler
-        .reconsider(call.kernel.machine, thread.schedule.home());
+    call.kernel.scheduler.set_policy(thread, policy);
     DONE
 }
 
@@ -76,11 +73,7 @@ pub(super) fn sched_setscheduler(call: &mut Call<'_>) -> Answer {
     }
     let priority: i32 = call.space().read_user(call.addr::<2>())?;
     let thread = named(call)?;
-    let policy = policy_of(
-        call.uint::<1>(),
-        priority,
-        nice_of(thread.schedule.policy()),
-    )?;
+    let policy = policy_of(call.uint::<1>(), priority, nice_of(thread.schedule.base()))?;
     change(call, &thread, policy)
 }
 
@@ -91,7 +84,7 @@ pub(super) fn sched_setparam(call: &mut Call<'_>) -> Answer {
     }
     let priority: i32 = call.space().read_user(call.addr::<1>())?;
     let thread = named(call)?;
-    let now = thread.schedule.policy();
+    let now = thread.schedule.base();
     let policy = policy_of(number_of(now), priority, nice_of(now))?;
     change(call, &thread, policy)
 }
@@ -107,7 +100,7 @@ const fn number_of(policy: Policy) -> u32 {
 /// sched_getscheduler(2).
 pub(super) fn sched_getscheduler(call: &mut Call<'_>) -> Answer {
     Ok(Outcome::Done(
-        number_of(named(call)?.schedule.policy()) as usize
+        number_of(named(call)?.schedule.base()) as usize
     ))
 }
 
@@ -116,7 +109,7 @@ pub(super) fn sched_getparam(call: &mut Call<'_>) -> Answer {
     if call.arg::<1>() == 0 {
         return Err(Errno::EINVAL);
     }
-    let priority = named(call)?.schedule.policy().rank() as i32;
+    let priority = named(call)?.schedule.base().rank() as i32;
     call.space().write_user(call.addr::<1>(), &priority)?;
     DONE
 }
@@ -182,11 +175,11 @@ pub(super) fn setpriority(call: &mut Call<'_>) -> Answer {
     let target = prioritised(call)?;
     may_change(call, target.as_ref().unwrap_or(call.process()))?;
     for_each_prioritised(call, target.as_deref(), |thread| {
-        if let Policy::Fair(before) = thread.schedule.policy() {
+        if let Policy::Fair(before) = thread.schedule.base() {
             if nice < before && !privileged {
                 return Err(Errno::EACCES);
             }
-            thread.schedule.set_policy(Policy::Fair(nice));
+            call.kernel.scheduler.set_policy(thread, Policy::Fair(nice));
         }
         Ok(())
     })?;
@@ -198,7 +191,7 @@ pub(super) fn getpriority(call: &mut Call<'_>) -> Answer {
     let mut least = i8::MAX;
     let target = prioritised(call)?;
     for_each_prioritised(call, target.as_deref(), |thread| {
-        least = least.min(nice_of(thread.schedule.policy()));
+        least = least.min(nice_of(thread.schedule.base()));
         Ok(())
     })?;
     Ok(Outcome::Done((20 - i32::from(least)) as usize))
@@ -221,7 +214,7 @@ fn prioritised(call: &Call<'_>) -> Result<Option<Arc<Process>>> {
     }
 }
 
-/// Does `visit`, which takes no lock, for each thread of `process`, or for the calling one, up to the first error. ESRCH: it
+/// Does `visit`, which takes only locks above the process's, for each thread of `process`, or for the calling one, up to the first error. ESRCH: it
 /// has none left.
 fn for_each_prioritised(
     call: &Call<'_>,

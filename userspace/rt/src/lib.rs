@@ -28,6 +28,7 @@ use halyard_mem as _;
 
 mod agree;
 pub mod args;
+pub mod channel;
 mod cstr;
 pub mod epoll;
 pub mod event;
@@ -40,6 +41,7 @@ pub mod memfd;
 pub mod mm;
 pub mod mqueue;
 pub mod net;
+pub mod mutex;
 pub mod poll;
 pub mod print;
 pub mod process;

@@ -12,6 +12,7 @@ extern crate alloc;
 
 mod arguments;
 mod bytes;
+mod channel;
 mod copy_on_write;
 mod descriptor;
 mod directory;
@@ -22,6 +23,7 @@ mod exit;
 mod fifo_open;
 mod file;
 mod futex;
+mod futex_pi;
 mod ipc_call;
 mod link;
 mod long_call;
@@ -99,6 +101,8 @@ const SUITES: &[&[runner::Test]] = &[
     epoll::TESTS,
     time::TESTS,
     futex::TESTS,
+    futex_pi::TESTS,
+    channel::TESTS,
     thread::TESTS,
     signal_action::TESTS,
     signal_mask::TESTS,

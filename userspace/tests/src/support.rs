@@ -177,6 +177,24 @@ impl Blocker {
     }
 }
 
+/// Makes a thread one of SCHED_FIFO; 0 is the caller.
+pub(crate) fn set_fifo(tid: Pid, priority: u32) -> Result<()> {
+    const SCHED_FIFO: usize = 1;
+    let priority = AtomicU32::new(priority);
+    let args = [tid as usize, SCHED_FIFO, priority.as_ptr() as usize];
+    call(halyard_rt::nr::SCHED_SETSCHEDULER, args).map(drop)
+}
+
+/// The priority by which a process is scheduled now, as /proc/PID/stat has it: 20 at nice 0, -1 minus a real-time one.
+pub(crate) fn priority(pid: Pid) -> Result<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let behind_name = text.rsplit(')').next().unwrap_or("");
+    let field = behind_name.split_whitespace().nth(15);
+    field
+        .and_then(|word| word.parse().ok())
+        .ok_or(Errno::EINVAL)
+}
+
 /// Two pages of which the second cannot be touched.
 pub(crate) struct Edge(Mapping);
 

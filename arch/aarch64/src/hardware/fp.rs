@@ -41,10 +41,15 @@ pub(crate) fn load(cpu: &PerCpu, context: &mut UserContext) {
 }
 
 /// Writes the state back to `context` if the registers hold it, and switches FP off.
+#[inline(always)]
 pub(crate) fn save(cpu: &PerCpu, context: &mut UserContext) {
-    if context.fp_live == 0 || context.fp_live != cpu.fp_owner.get() {
-        return;
+    if context.fp_live != 0 && context.fp_live == cpu.fp_owner.get() {
+        write_back(cpu, context);
     }
+}
+
+#[inline(never)]
+fn write_back(cpu: &PerCpu, context: &mut UserContext) {
     // SAFETY: FP is on, as the registers hold this context's state.
     unsafe { save_registers(&mut context.fp) };
     context.fp_live = 0;

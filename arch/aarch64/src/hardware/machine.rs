@@ -82,6 +82,11 @@ impl Machine for Aarch64 {
         trap::release(context);
     }
 
+    #[inline]
+    fn switch(&self, context: &mut UserContext, next: SpaceToken) {
+        trap::switch(context, next);
+    }
+
     fn sync_code(&self, frame: Frame) {
         memory::sync_code(frame);
     }

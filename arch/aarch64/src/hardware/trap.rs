@@ -110,6 +110,18 @@ pub(crate) fn release(context: &mut UserContext) {
     }
 }
 
+/// See [`halyard_core::machine::Machine::switch`].
+#[inline]
+pub(crate) fn switch(context: &mut UserContext, next: SpaceToken) {
+    let cpu = cpu::this();
+    fp::save(cpu, context);
+    if cpu.space.replace(next.0) != next.0 {
+        TTBR0_EL1.set(next.0);
+        // Before the caller may give the old tables away: no walk of them starts here any more.
+        barrier::isb();
+    }
+}
+
 /// Where the vectors arrive after an exception in the kernel, on the emergency stack.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_fault_entry(frame: *const FaultFrame, slot: u64) -> ! {

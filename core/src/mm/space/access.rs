@@ -1,23 +1,24 @@
 //! The kernel's access to a program's memory: page by page, through the kernel's own mapping of the frame, under the
 //! address-space lock. Never a fault in the kernel: what cannot be reached is EFAULT.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{AddressSpace, FaultError, Inner, is_user_range};
 use crate::machine::{Access, Frame, Machine, PAGE_SIZE, UserAddr};
+use crate::mm::MemoryObject;
 use crate::mm::region::Backing;
 use crate::{Errno, Result};
 
 /// What identifies a futex word (futex(2)): for memory that others may map too, the object and the place in it; else the
 /// address space and the address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FutexPlace {
-    /// In memory of the program's own: the address.
-    Private(usize),
-    /// In an object: which (its address in the kernel), and the byte.
-    Shared(usize, u64),
+    /// In memory of the program's own.
+    Private,
+    /// In an object: which, and the byte.
+    Shared(Arc<MemoryObject>, u64),
 }
 
 impl AddressSpace {
@@ -229,9 +230,9 @@ impl AddressSpace {
         Ok(match &region.backing {
             Backing::Shared(object, first) => {
                 let byte = first * PAGE_SIZE as u64 + (at.0 - region.start) as u64;
-                FutexPlace::Shared(alloc::sync::Arc::as_ptr(object) as usize, byte)
+                FutexPlace::Shared(Arc::clone(object), byte)
             }
-            Backing::Anonymous | Backing::Private(..) => FutexPlace::Private(at.0),
+            Backing::Anonymous | Backing::Private(..) => FutexPlace::Private,
         })
     }
 }

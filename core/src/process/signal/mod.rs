@@ -39,7 +39,9 @@ pub use mask::{
 };
 pub use number::{Signal, SignalSet};
 pub use process_signals::ProcessSignals;
-pub use restart::{RESTART, RESTART_NO_HANDLER, RESTART_SLEEP, RESTART_TIMED, is_internal};
+pub use restart::{
+    RESTART, RESTART_ALWAYS, RESTART_NO_HANDLER, RESTART_SLEEP, RESTART_TIMED, is_internal,
+};
 pub use send::{
     check_permission, raise_current, send_for_timer, send_to_group, send_to_process,
     send_to_thread, set_action,

@@ -5,6 +5,7 @@
 
 use super::action::{Action, ActionFlags};
 use crate::Errno;
+use crate::ipc::channel;
 use crate::sched::task::Task;
 
 /// Internal error numbers are above all that programs know (as Linux has them, include/linux/errno.h).
@@ -19,6 +20,8 @@ const fn internal(code: u16) -> Errno {
 
 /// Made anew, unless a handler without SA_RESTART ran: then EINTR.
 pub const RESTART: Errno = internal(512);
+/// Made anew, whatever ran.
+pub const RESTART_ALWAYS: Errno = internal(513);
 /// Made anew, unless a handler ran: then EINTR.
 pub const RESTART_NO_HANDLER: Errno = internal(514);
 /// As [`RESTART_NO_HANDLER`], but the call made is restart_syscall(2), which goes on with the sleep that
@@ -44,12 +47,21 @@ pub const fn is_internal(errno: Errno) -> bool {
 /// Settles the interrupted call, if there is one: `handler` is the action whose handler is about to run, None if the
 /// thread goes on without one.
 pub(super) fn settle(task: &mut Task, handler: Option<&Action>) {
+    if let Some(action) = handler
+        && task.exchange.is_some()
+    {
+        channel::interrupt(task, action.flags().contains(ActionFlags::RESTART));
+        return;
+    }
     let Some(wish) = task.restart.wish.take() else {
         return;
     };
     let again = match handler {
         None => true,
-        Some(action) => wish == RESTART && action.flags().contains(ActionFlags::RESTART),
+        Some(action) => {
+            wish == RESTART_ALWAYS
+                || wish == RESTART && action.flags().contains(ActionFlags::RESTART)
+        }
     };
     if !again {
         task.thread.signals.forget_restart();

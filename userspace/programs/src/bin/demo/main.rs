@@ -7,10 +7,12 @@
 
 extern crate alloc;
 
+mod channel;
 mod epoll;
 mod eventfd;
 mod semaphore;
 mod shared_memory;
+mod futex;
 mod signals;
 mod typed_queue;
 mod unix;
@@ -21,6 +23,7 @@ use halyard_rt::prelude::*;
 type Lesson = (&'static str, &'static str, fn() -> Result<()>);
 
 const LESSONS: &[Lesson] = &[
+    ("channel", "calls to a server", channel::run),
     ("epoll", "one process waits for many", epoll::run),
     ("eventfd", "a counter that wakes", eventfd::run),
     (
@@ -33,6 +36,7 @@ const LESSONS: &[Lesson] = &[
         "a board that two processes write on",
         shared_memory::run,
     ),
+    ("futex", "a semaphore in shared memory", futex::run),
     ("signals", "handlers, waiting, timers", signals::run),
     (
         "typed_queue",
