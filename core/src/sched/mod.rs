@@ -45,6 +45,10 @@ pub struct Cpu {
     yield_wanted: AtomicBool,
     /// What the machine's alarm is set to.
     armed: AtomicU64,
+    /// How long it has rested, ns, up to the end of its last rest.
+    rested: AtomicU64,
+    /// Since when it rests; [`Instant::NEVER`] if it does not.
+    resting: AtomicU64,
 }
 
 impl Cpu {
@@ -60,7 +64,28 @@ impl Cpu {
             running_thread: AtomicU32::new(0),
             yield_wanted: AtomicBool::new(false),
             armed: AtomicU64::new(Instant::NEVER.0),
+            rested: AtomicU64::new(0),
+            resting: AtomicU64::new(Instant::NEVER.0),
         }
+    }
+
+    /// It begins to rest.
+    pub fn begin_rest(&self, now: Instant) {
+        self.resting.store(now.0, Ordering::Relaxed);
+    }
+
+    /// It rests no more.
+    pub fn end_rest(&self, now: Instant) {
+        let began = self.resting.swap(Instant::NEVER.0, Ordering::Relaxed);
+        self.rested
+            .fetch_add(now.0.saturating_sub(began), Ordering::Relaxed);
+    }
+
+    /// How long it has rested since boot, ns. Off by one rest if it begins or ends one just now.
+    #[must_use]
+    pub fn rested(&self, now: Instant) -> u64 {
+        let began = self.resting.load(Ordering::Relaxed);
+        self.rested.load(Ordering::Relaxed) + now.0.saturating_sub(began)
     }
 
     /// The number of the process whose task runs, or ran last.
