@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,6 +94,8 @@ static void measure(const char *name, void (*call)(void), int touched)
 	int64_t worst = 0;
 	char byte;
 
+	struct sched_param urgent = { 1 }, ordinary = { 0 };
+
 	if (pipe(ready))
 		exit(1);
 	int child = fork();
@@ -108,6 +111,8 @@ static void measure(const char *name, void (*call)(void), int touched)
 		*(volatile int64_t *)&took[1] = 1;
 		_exit(0);
 	}
+	/* Ahead of the child, so that it need not wait for the end of its slice. */
+	sched_setscheduler(0, SCHED_FIFO, &urgent);
 	read(ready[0], &byte, 1);
 	while (waitpid(child, 0, WNOHANG) == 0) {
 		struct timespec nap = { 0, 100000 };
@@ -117,6 +122,7 @@ static void measure(const char *name, void (*call)(void), int touched)
 		if ((!took[1] || call == leave) && late > worst)
 			worst = late;
 	}
+	sched_setscheduler(0, SCHED_OTHER, &ordinary);
 	printf("LATENCY %s worst_us=%lld call_us=%lld\n", name, (long long)worst / 1000,
 	       (long long)took[0] / 1000);
 	fflush(stdout);

@@ -141,7 +141,9 @@ impl Cpu {
 
 /// All CPUs.
 pub struct Scheduler {
-    cpus: [Cpu; MAX_CPUS],
+    first: Cpu,
+    /// Behind a pointer: too large for the stack of a kernel that is being made.
+    others: Box<[Cpu]>,
     online: AtomicU32,
     idle: AtomicU32,
     /// Tasks moved from one CPU to another, and switches in all: for /proc/stat.
@@ -159,7 +161,8 @@ impl Scheduler {
     #[must_use]
     pub fn new() -> Scheduler {
         Scheduler {
-            cpus: core::array::from_fn(|id| Cpu::new(id as u8)),
+            first: Cpu::new(0),
+            others: (1..MAX_CPUS as u8).map(Cpu::new).collect(),
             online: AtomicU32::new(0),
             idle: AtomicU32::new(0),
             switches: AtomicU64::new(0),
@@ -170,8 +173,13 @@ impl Scheduler {
     #[inline]
     #[must_use]
     pub fn cpu(&self, id: CpuId) -> &Cpu {
-        let [first, ..] = &self.cpus;
-        self.cpus.get(usize::from(id.0)).unwrap_or(first)
+        let behind = usize::from(id.0).wrapping_sub(1);
+        self.others.get(behind).unwrap_or(&self.first)
+    }
+
+    /// All of them.
+    fn cpus(&self) -> impl Iterator<Item = &Cpu> {
+        core::iter::once(&self.first).chain(&self.others)
     }
 
     /// `cpu` has begun its loop.
@@ -209,8 +217,7 @@ impl Scheduler {
     /// Whether any queue holds a task.
     #[must_use]
     pub fn work_for(&self, _cpu: CpuId) -> bool {
-        self.cpus
-            .iter()
+        self.cpus()
             .any(|cpu| cpu.queued.load(Ordering::SeqCst) != 0)
     }
 
@@ -285,8 +292,7 @@ impl Scheduler {
     }
 
     fn steal(&self, thief: CpuId) -> Option<Box<Task>> {
-        self.cpus
-            .iter()
+        self.cpus()
             .filter(|cpu| cpu.id != thief)
             .find_map(|cpu| self.take(cpu))
     }
