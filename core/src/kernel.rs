@@ -92,7 +92,9 @@ impl Kernel {
         // A task queued since `next` looked would have found this CPU not idle and kicked nobody.
         if !self.scheduler.work_for(cpu.id) {
             self.arm(cpu);
+            cpu.begin_rest(self.machine.now());
             let irq = self.machine.idle();
+            cpu.end_rest(self.machine.now());
             self.scheduler.set_idle(cpu.id, false);
             self.interrupt(cpu, irq);
         } else {

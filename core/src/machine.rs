@@ -81,6 +81,18 @@ pub trait PageTable: Send + Sync {
         end: UserAddr,
         visit: &mut dyn FnMut(UserAddr, Mapping) -> Option<Mapping>,
     );
+    /// Makes those of the consecutive pages from `start` on present, with `access`, that are not and for which there is a frame.
+    /// A frame that was taken is None afterwards; one for which memory for an intermediate table is missing is left.
+    fn map_absent(&mut self, start: UserAddr, frames: &mut [Option<Frame>], access: Access) {
+        for (page, place) in (start.0..).step_by(PAGE_SIZE).map(UserAddr).zip(frames) {
+            if let Some(frame) = *place
+                && self.lookup(page).is_none()
+                && self.map(page, Mapping { frame, access }).is_ok()
+            {
+                *place = None;
+            }
+        }
+    }
     /// Removes all pages in `start..end` of a space in which no CPU runs or ever will: without TLB maintenance. Calls `gone`
     /// for each frame, which may be used for something else at once.
     fn clear_range(&mut self, start: UserAddr, end: UserAddr, gone: &mut dyn FnMut(Frame)) {

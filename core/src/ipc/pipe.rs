@@ -2,8 +2,8 @@
 //!
 //! Owns the bytes in flight and the counts of both ends. Promises: a write of up to [`PIPE_BUF`] bytes is seen whole or
 //! not at all, also when it faults; what has been written can be read after the writers have gone; the last drop of an end
-//! wakes the other side. One lock of level 3, held for no more than a page's copy (but [`Pipe::set_capacity`] copies
-//! all there is); nothing here waits. User pages that are not there yet are resolved under it, which the lock order allows.
+//! wakes the other side. One lock of level 3, held for no more than a page's copy (but for a
+//! [`Pipe::set_capacity`] that shrinks, at worst the new capacity's); nothing here waits. User pages that are not there yet are resolved under it, which the lock order allows.
 //!
 //! Memory: the pages of the ring are allocated as bytes reach them and kept until the pipe goes, at most its capacity.
 

@@ -62,6 +62,17 @@ pub(super) enum PageState {
     Present(Frame),
 }
 
+/// What a fault asks an object for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// Which page of the window.
+    pub(super) offset: usize,
+    /// If it is a hole, it is filled.
+    pub(super) fill: bool,
+    /// The frames are to be executed.
+    pub(super) executable: bool,
+}
+
 impl MemoryObject {
     /// An object of `size` bytes, all holes. Allocates a little.
     #[must_use]
@@ -216,23 +227,38 @@ impl MemoryObject {
         self.share(&mut self.pages.lock(), index, executable)
     }
 
-    /// As [`MemoryObject::page_state`] for the pages from `first` on.
-    pub(super) fn page_states(&self, first: u64, executable: bool, states: &mut [PageState]) {
+    /// What the page `wanted` of those from `first` on is, for a fault. If it is present, `frames` gets it and all the others
+    /// that are, each shared for the caller.
+    pub(super) fn window(
+        &self,
+        first: u64,
+        wanted: &Wanted,
+        frames: &mut [Option<Frame>],
+    ) -> Result<PageState, OutOfMemory> {
         let mut pages = self.pages.lock();
-        for (index, state) in (first..).zip(states) {
-            *state = self
-                .share(&mut pages, index, executable)
-                .unwrap_or(PageState::Hole);
+        let index = first + wanted.offset as u64;
+        let mut state = self.share(&mut pages, index, wanted.executable)?;
+        if state == PageState::Hole && wanted.fill {
+            let frame = self.fill(&mut pages, index)?;
+            if wanted.executable {
+                self.memory.machine.sync_code(frame);
+            }
+            state = PageState::Present(frame);
         }
-    }
-
-    /// The frame of page `index`, shared for the caller and filled if it was a hole, if the page is not behind the end.
-    pub(super) fn fill_page(&self, index: u64, executable: bool) -> Result<PageState, OutOfMemory> {
-        let mut pages = self.pages.lock();
-        match self.share(&mut pages, index, executable)? {
-            PageState::Hole => self.fill(&mut pages, index).map(PageState::Present),
-            state => Ok(state),
+        let PageState::Present(frame) = state else {
+            return Ok(state);
+        };
+        for (at, place) in (first..).zip(frames) {
+            *place = if at == index {
+                Some(frame)
+            } else {
+                match self.share(&mut pages, at, wanted.executable) {
+                    Ok(PageState::Present(frame)) => Some(frame),
+                    _ => None,
+                }
+            };
         }
+        Ok(state)
     }
 
     /// Remembers `space` as one to be told when the object is cut.

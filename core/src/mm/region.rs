@@ -309,16 +309,25 @@ impl RegionMap {
         }
     }
 
-    /// Takes `start..end` out. Room for one was reserved.
-    pub(super) fn remove(&mut self, start: usize, end: usize) {
+    /// Takes `start..end` out; returns how many bytes of it there were. Room for one was reserved.
+    pub(super) fn remove(&mut self, start: usize, end: usize) -> usize {
+        let first = self.first_above(start);
+        let Some(region) = self.regions.get(first).filter(|region| region.start < end) else {
+            return 0;
+        };
+        let exactly = region.start == start && region.end == end;
+        self.note_gap(end);
+        if exactly {
+            self.regions.remove(first);
+            return end - start;
+        }
+        let bytes = self.covered_bytes(start, end);
         self.split(start);
         self.split(end);
         let first = self.first_above(start);
         let behind = self.regions.partition_point(|region| region.start < end);
-        if first < behind {
-            self.regions.drain(first..behind);
-            self.note_gap(end);
-        }
+        self.regions.drain(first..behind);
+        bytes
     }
 
     /// Joins the regions that touch `start..end` where they can be.
@@ -393,8 +402,8 @@ impl RegionMap {
         }
     }
 
-    /// A place below `end` became free.
-    pub(super) fn note_gap(&mut self, end: usize) {
+    /// A place below `end` becomes free.
+    fn note_gap(&mut self, end: usize) {
         if end > self.searched {
             // The gap may reach up to the next region; seeking from that one's end honours its guard.
             let next = self.regions.get(self.first_above(end));

@@ -51,6 +51,10 @@ pub struct Cpu {
     yield_wanted: AtomicBool,
     /// What the machine's alarm is set to.
     armed: AtomicU64,
+    /// How long it has rested, ns, up to the end of its last rest.
+    rested: AtomicU64,
+    /// Since when it rests; [`Instant::NEVER`] if it does not.
+    resting: AtomicU64,
 }
 
 impl Cpu {
@@ -67,7 +71,28 @@ impl Cpu {
             running_thread: AtomicU32::new(0),
             yield_wanted: AtomicBool::new(false),
             armed: AtomicU64::new(Instant::NEVER.0),
+            rested: AtomicU64::new(0),
+            resting: AtomicU64::new(Instant::NEVER.0),
         }
+    }
+
+    /// It begins to rest.
+    pub fn begin_rest(&self, now: Instant) {
+        self.resting.store(now.0, Ordering::Relaxed);
+    }
+
+    /// It rests no more.
+    pub fn end_rest(&self, now: Instant) {
+        let began = self.resting.swap(Instant::NEVER.0, Ordering::Relaxed);
+        self.rested
+            .fetch_add(now.0.saturating_sub(began), Ordering::Relaxed);
+    }
+
+    /// How long it has rested since boot, ns. Off by one rest if it begins or ends one just now.
+    #[must_use]
+    pub fn rested(&self, now: Instant) -> u64 {
+        let began = self.resting.load(Ordering::Relaxed);
+        self.rested.load(Ordering::Relaxed) + now.0.saturating_sub(began)
     }
 
     /// The number of the process whose task runs, or ran last.
@@ -129,7 +154,9 @@ impl Cpu {
 
 /// All CPUs.
 pub struct Scheduler {
-    cpus: [Cpu; MAX_CPUS],
+    first: Cpu,
+    /// Behind a pointer: too large for the stack of a kernel that is being made.
+    others: Box<[Cpu]>,
     online: AtomicU32,
     idle: AtomicU32,
     /// Tasks moved from one CPU to another, and switches in all: for /proc/stat.
@@ -149,7 +176,8 @@ impl Scheduler {
     #[must_use]
     pub fn new() -> Scheduler {
         Scheduler {
-            cpus: core::array::from_fn(|id| Cpu::new(id as u8)),
+            first: Cpu::new(0),
+            others: (1..MAX_CPUS as u8).map(Cpu::new).collect(),
             online: AtomicU32::new(0),
             idle: AtomicU32::new(0),
             switches: AtomicU64::new(0),
@@ -161,8 +189,13 @@ impl Scheduler {
     #[inline]
     #[must_use]
     pub fn cpu(&self, id: CpuId) -> &Cpu {
-        let [first, ..] = &self.cpus;
-        self.cpus.get(usize::from(id.0)).unwrap_or(first)
+        let behind = usize::from(id.0).wrapping_sub(1);
+        self.others.get(behind).unwrap_or(&self.first)
+    }
+
+    /// All of them.
+    fn cpus(&self) -> impl Iterator<Item = &Cpu> {
+        core::iter::once(&self.first).chain(&self.others)
     }
 
     /// `cpu` has begun its loop.
@@ -200,8 +233,7 @@ impl Scheduler {
     /// Whether any queue holds a task.
     #[must_use]
     pub fn work_for(&self, _cpu: CpuId) -> bool {
-        self.cpus
-            .iter()
+        self.cpus()
             .any(|cpu| cpu.queued.load(Ordering::SeqCst) != 0)
     }
 
@@ -322,8 +354,7 @@ impl Scheduler {
     }
 
     fn steal(&self, thief: CpuId) -> Option<Box<Task>> {
-        self.cpus
-            .iter()
+        self.cpus()
             .filter(|cpu| cpu.id != thief)
             .find_map(|cpu| self.take(cpu))
     }

@@ -260,6 +260,10 @@ async fn read_waiting(
     let begun = thread.now();
     loop {
         let deadline = file.file().read_deadline(begun);
+        if deadline.is_some() {
+            // read is lean, but an alarm may take a tree node.
+            thread.kernel().admit()?;
+        }
         let moved = || file.file().read_deadline(begun) != deadline;
         let attempt = || match file.try_read(sink) {
             // There is more or less time now: the wait begins anew.

@@ -371,6 +371,35 @@ impl PageTable for UserTable {
         None
     }
 
+    fn map_absent(&mut self, start: UserAddr, frames: &mut [Option<Frame>], access: Access) {
+        let UserAddr(mut page) = start;
+        let mut rest = frames;
+        while !rest.is_empty() {
+            let first = page / PAGE_SIZE % ENTRIES;
+            let count = rest.len().min(ENTRIES - first);
+            let (here, later) = rest.split_at_mut(count);
+            rest = later;
+            // Without a table the frames are left where they are.
+            if self.leaf_table(page).is_err() {
+                let _ = self.make_tables(page);
+            }
+            if let Ok(table) = self.leaf_table(page) {
+                let entries = table.entries().get(first..).unwrap_or_default();
+                for (entry, place) in entries.iter().zip(here) {
+                    if let Some(frame) = *place
+                        && entry.load(Ordering::Relaxed) & Bits::VALID.bits() == 0
+                    {
+                        entry.store(encode(Mapping { frame, access }), Ordering::Release);
+                        *place = None;
+                    }
+                }
+            }
+            page += count * PAGE_SIZE;
+        }
+        // The walk that follows the return to the program must see them; absent entries are in no TLB.
+        barrier::dsb_ishst();
+    }
+
     fn clear_range(&mut self, start: UserAddr, end: UserAddr, gone: &mut dyn FnMut(Frame)) {
         let (UserAddr(mut page), UserAddr(end)) = (start, end);
         while page < end {

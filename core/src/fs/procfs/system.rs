@@ -84,12 +84,30 @@ pub(super) fn memory_info(kernel: &'static Kernel, text: &mut Text) {
     }
 }
 
-/// C libraries count the lines that begin with "cpu" and a number.
+/// How long a CPU has rested since boot, ns.
+fn rested(kernel: &Kernel, id: u8) -> u64 {
+    kernel.scheduler.cpu(CpuId(id)).rested(kernel.machine.now())
+}
+
+/// C libraries count the lines that begin with "cpu" and a number. In hundredths of a second: all time that a CPU did not
+/// rest is called user time, for the kernel's own share is not counted apart.
 pub(super) fn statistics(kernel: &'static Kernel, text: &mut Text) {
-    const NOT_COUNTED: &str = "0 0 0 0 0 0 0 0 0 0";
-    writeln!(text, "cpu  {NOT_COUNTED}");
-    for_each_cpu(kernel, |id| writeln!(text, "cpu{id} {NOT_COUNTED}"));
+    const TICK: u64 = NANOS_PER_SECOND / 100;
     let now = kernel.machine.now();
+    let times = |id| {
+        let idle = rested(kernel, id) / TICK;
+        ((now.0 / TICK).saturating_sub(idle), idle)
+    };
+    let (mut busy, mut idle) = (0, 0);
+    for_each_cpu(kernel, |id| {
+        let (its_busy, its_idle) = times(id);
+        (busy, idle) = (busy + its_busy, idle + its_idle);
+    });
+    writeln!(text, "cpu  {busy} 0 0 {idle} 0 0 0 0 0 0");
+    for_each_cpu(kernel, |id| {
+        let (busy, idle) = times(id);
+        writeln!(text, "cpu{id} {busy} 0 0 {idle} 0 0 0 0 0 0");
+    });
     let booted = (kernel.clock.real(now) - now.0.min(kernel.clock.real(now))) / NANOS_PER_SECOND;
     writeln!(text, "ctxt {}\nbtime {booted}", kernel.scheduler.switches());
     let running = running_threads(kernel);
@@ -106,7 +124,13 @@ pub(super) fn uptime(kernel: &'static Kernel, text: &mut Text) {
         now / NANOS_PER_SECOND,
         now % NANOS_PER_SECOND / (NANOS_PER_SECOND / 100),
     );
-    writeln!(text, "{seconds}.{rest:02} 0.00");
+    let mut idle = 0;
+    for_each_cpu(kernel, |id| idle += rested(kernel, id));
+    let (idle_seconds, idle_rest) = (
+        idle / NANOS_PER_SECOND,
+        idle % NANOS_PER_SECOND / (NANOS_PER_SECOND / 100),
+    );
+    writeln!(text, "{seconds}.{rest:02} {idle_seconds}.{idle_rest:02}");
 }
 
 pub(super) fn version(_: &'static Kernel, text: &mut Text) {

@@ -126,11 +126,43 @@ impl Ring {
     }
 
     /// Gives the ring room for `pages` pages, a power of two, keeping what is in it. EBUSY if that does not fit; ENOMEM,
-    /// and then nothing has changed.
+    /// and then nothing has changed. Pages that hold nothing are given back. The others move as they are, but where the ring
+    /// becomes so small that what is in it, as it lies, touches a page more than there will be: then it is copied.
     pub(super) fn resize(&mut self, pages: usize) -> Result<()> {
         if self.len > pages * PAGE_SIZE {
             return Err(Errno::EBUSY);
         }
+        let start = self.head % PAGE_SIZE;
+        let touched = (start + self.len).div_ceil(PAGE_SIZE);
+        if self.len > 0 && touched > pages {
+            return self.repack(pages);
+        }
+        let mut resized = Ring::new(pages)?;
+        if self.len == 0 {
+            *self = resized;
+            return Ok(());
+        }
+        // A full ring may end in the page in which it begins: the end gets a page of its own.
+        let wrapped = touched > self.pages.len();
+        let first = self.head / PAGE_SIZE;
+        let last = match self.pages.get(first) {
+            Some(Some(page)) if wrapped => Some(copy_of(page)?),
+            _ => None,
+        };
+        for (at, slot) in resized.pages.iter_mut().take(touched).enumerate() {
+            let from = (first + at) & (self.pages.len() - 1);
+            *slot = self.pages.get_mut(from).and_then(Option::take);
+        }
+        if let (Some(page), Some(slot)) = (last, resized.pages.get_mut(touched - 1)) {
+            *slot = Some(page);
+        }
+        (resized.head, resized.len) = (start, self.len);
+        *self = resized;
+        Ok(())
+    }
+
+    /// Copies what is in the ring to one of `pages` pages, for which it is not too much.
+    fn repack(&mut self, pages: usize) -> Result<()> {
         let mut resized = Ring::new(pages)?;
         while resized.len < self.len {
             let left = self.len - resized.len;
@@ -169,4 +201,10 @@ fn new_page() -> Result<Page> {
         .into_boxed_slice()
         .try_into()
         .map_err(|_| Errno::ENOMEM)
+}
+
+fn copy_of(page: &Page) -> Result<Page> {
+    let mut copy = new_page()?;
+    copy.copy_from_slice(page.as_slice());
+    Ok(copy)
 }

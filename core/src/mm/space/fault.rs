@@ -3,7 +3,7 @@
 use super::{AddressSpace, Inner, allowed, page_of};
 use crate::machine::{Access, Frame, Mapping, OutOfMemory, PAGE_SIZE, UserAddr};
 use crate::mm::Memory;
-use crate::mm::object::PageState;
+use crate::mm::object::{PageState, Wanted};
 use crate::mm::region::{Backing, GUARD_BYTES};
 
 /// Why an access cannot be had.
@@ -194,7 +194,7 @@ impl Inner {
         Ok(Mapping { frame, access })
     }
 
-    /// Maps the object's own page, and those around it that the object has.
+    /// Maps the object's own page, and those around it that the object has and that are not present yet.
     fn fill_from_object(&mut self, memory: &Memory, index: usize, page: usize) -> Result<Mapping> {
         let region = self.regions.get_mut(index).ok_or(FaultError::NotMapped)?;
         let (Backing::Private(object, first) | Backing::Shared(object, first)) = &region.backing
@@ -203,62 +203,58 @@ impl Inner {
         };
         let shared = region.backing.is_shared();
         let mut access = region.page_access();
-        let executable = access.contains(Access::EXECUTE);
-        let object_page = region.object_page(*first, page);
-        let state = if shared {
-            object.fill_page(object_page, executable)?
-        } else {
-            object.page_state(object_page, executable)?
-        };
-        let frame = match state {
-            PageState::Beyond => return Err(FaultError::BeyondObject),
-            PageState::Present(frame) => frame,
-            // Zeros of the region's own: reading a sparse file must not fill it.
-            PageState::Hole => {
-                region.has_copies = true;
-                let mapping = Mapping {
-                    frame: memory.zeroed_frame()?,
-                    access,
-                };
-                self.install(memory, page, mapping)?;
-                return Ok(mapping);
-            }
-        };
-        if !shared {
-            access = access.difference(Access::WRITE);
-        }
-        self.install(memory, page, Mapping { frame, access })?;
-        self.map_around(memory, index, page, access);
-        Ok(Mapping { frame, access })
-    }
-
-    /// Maps what the object has in the window of `page` and is not present yet. What fails is left for a fault.
-    fn map_around(&mut self, memory: &Memory, index: usize, page: usize, access: Access) {
-        let Some(region) = self.regions.get(index) else {
-            return;
-        };
-        let (Backing::Private(object, first) | Backing::Shared(object, first)) = &region.backing
-        else {
-            return;
-        };
         let window = page & !(WINDOW * PAGE_SIZE - 1);
         let start = window.max(region.start);
         let end = (window + WINDOW * PAGE_SIZE).min(region.end);
-        let first = region.object_page(*first, start);
-        let mut states = [PageState::Hole; WINDOW];
-        let states = states
+        let mut frames = [None; WINDOW];
+        let frames = frames
             .get_mut(..(end - start) / PAGE_SIZE)
             .unwrap_or_default();
-        object.page_states(first, access.contains(Access::EXECUTE), states);
-        for (page, state) in (start..).step_by(PAGE_SIZE).zip(states) {
-            let PageState::Present(frame) = *state else {
-                continue;
-            };
-            if self.table.lookup(UserAddr(page)).is_some() {
-                memory.frames.release(frame);
-            } else {
-                let _ = self.install(memory, page, Mapping { frame, access });
+        let wanted = Wanted {
+            offset: (page - start) / PAGE_SIZE,
+            fill: shared,
+            executable: access.contains(Access::EXECUTE),
+        };
+        match object.window(region.object_page(*first, start), &wanted, frames)? {
+            PageState::Beyond => Err(FaultError::BeyondObject),
+            PageState::Present(frame) => {
+                if !shared {
+                    access = access.difference(Access::WRITE);
+                }
+                self.install_window(memory, start, frames, access);
+                match frames.get(wanted.offset) {
+                    Some(None) => Ok(Mapping { frame, access }),
+                    _ => Err(FaultError::OutOfMemory),
+                }
+            }
+            // Zeros of the region's own: reading a sparse file must not fill it.
+            PageState::Hole => {
+                region.has_copies = true;
+                let frame = memory.zeroed_frame()?;
+                if wanted.executable {
+                    memory.machine.sync_code(frame);
+                }
+                self.install(memory, page, Mapping { frame, access })?;
+                Ok(Mapping { frame, access })
             }
         }
+    }
+
+    /// Makes pages from `start` on present that are not, and releases the shares of the others. None is left of a frame that
+    /// is present now.
+    fn install_window(
+        &mut self,
+        memory: &Memory,
+        start: usize,
+        frames: &mut [Option<Frame>],
+        access: Access,
+    ) {
+        let before = frames.iter().flatten().count();
+        self.table.map_absent(UserAddr(start), frames, access);
+        let left = frames.iter().flatten();
+        self.present += before - left.clone().count();
+        left.for_each(|frame| {
+            memory.frames.release(*frame);
+        });
     }
 }

@@ -253,11 +253,10 @@ impl Inner {
 
     /// Takes regions and pages in `start..end` out. Room for one region was reserved.
     pub(super) fn remove(&mut self, memory: &Memory, start: usize, end: usize) {
-        let covered = self.regions.covered_bytes(start, end);
-        if covered > 0 {
+        let removed = self.regions.remove(start, end);
+        if removed > 0 {
             self.drop_pages(memory, start, end);
-            self.regions.remove(start, end);
-            self.mapped -= covered;
+            self.mapped -= removed;
         }
     }
 
