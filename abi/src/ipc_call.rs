@@ -70,13 +70,13 @@ commands! {
     SOCKET_SEND = 0x0a01, "socket_send", ("fd, message, flags") -> "bytes taken";
     SOCKET_RECEIVE = 0x0a02, "socket_receive", ("fd, message, flags") -> "bytes delivered";
     EVENT_CREATE = 0x0b00, "event_create", ("value, flags") -> "a descriptor";
-    WAIT_ANY = 0x0c00, "wait_any", ("fds, count, timeout") -> "how many are ready";
     CHANNEL_CREATE = 0x0c00, "channel_create", ("flags") -> "the server's descriptor";
     CHANNEL_CLIENT = 0x0c01, "channel_client", ("server, badge, flags") -> "a client's descriptor";
     CHANNEL_CALL = 0x0c02, "channel_call", ("client, tag, fd, words") -> "how many words the reply has";
     CHANNEL_RECEIVE = 0x0c03, "channel_receive", ("server") -> "how many words the call has";
     CHANNEL_REPLY = 0x0c04, "channel_reply", ("0, tag, fd, words") -> "0";
     CHANNEL_REPLY_RECEIVE = 0x0c05, "channel_reply_receive", ("server, tag, fd, words") -> "how many words the call has";
+    WAIT_ANY = 0x0d00, "wait_any", ("fds, count, timeout") -> "how many are ready";
 }
 
 /// The bytes of a record's name.

@@ -11,4 +11,3 @@ pub mod signalfd;
 pub mod sysv;
 pub mod timerfd;
 pub mod unix;
-pub mod timerfd;

@@ -6,7 +6,6 @@ use super::{
     Handler, copy, credentials, descriptor, directory, epoll, event, futex, info, memory, metadata,
     mount, path, pipe, poll, process, schedule, signal, socket, sysv_memory, sysv_message,
     sysv_semaphore, time, timer, transfer,
-    mount, path, pipe, poll, process, schedule, signal, time, timer, transfer,
 };
 use super::{memfd, mqueue, splice};
 

@@ -38,7 +38,7 @@ const ORDINARY: Command = Command {
 };
 
 /// Every command.
-pub(crate) const ALL: [Command; 8] = [
+pub(crate) const ALL: &[Command] = &[
     Command {
         name: "shell_pipeline_of_three_answers",
         line: "ls / | grep bin | wc -l",

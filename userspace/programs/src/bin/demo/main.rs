@@ -10,9 +10,9 @@ extern crate alloc;
 mod channel;
 mod epoll;
 mod eventfd;
+mod futex;
 mod semaphore;
 mod shared_memory;
-mod futex;
 mod signals;
 mod typed_queue;
 mod unix;
@@ -26,6 +26,7 @@ const LESSONS: &[Lesson] = &[
     ("channel", "calls to a server", channel::run),
     ("epoll", "one process waits for many", epoll::run),
     ("eventfd", "a counter that wakes", eventfd::run),
+    ("futex", "a semaphore in shared memory", futex::run),
     (
         "semaphore",
         "philosophers take two forks at once",
@@ -36,7 +37,6 @@ const LESSONS: &[Lesson] = &[
         "a board that two processes write on",
         shared_memory::run,
     ),
-    ("futex", "a semaphore in shared memory", futex::run),
     ("signals", "handlers, waiting, timers", signals::run),
     (
         "typed_queue",
