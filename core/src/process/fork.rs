@@ -129,7 +129,7 @@ pub fn clone(
         } else {
             maker.pid
         };
-        kernel.processes.add(process, parent);
+        kernel.processes.add_made(process, parent, &task.thread)?;
     }
     kernel.processes.add_thread(Arc::clone(&thread));
     kernel.scheduler.enqueue(kernel.machine, Box::new(child));

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use halyard_cell::SpinLock;
 
 use super::Pid;
+use super::signal::RESTART_ALWAYS;
 use super::state::Process;
 use super::thread::Thread;
 use super::wait::{Status, WaitEvent};
@@ -71,6 +72,31 @@ pub struct ProcessTable {
 }
 
 impl Tree {
+    /// Adds a child of `parent`, in its group and session.
+    fn add(&mut self, process: Arc<Process>, parent: Pid) {
+        process.parent.store(parent, Ordering::Relaxed);
+        let pid = process.pid;
+        if let Some(node) = self.processes.get(&parent) {
+            process.group.store(node.process.group(), Ordering::Relaxed);
+            process
+                .session
+                .store(node.process.session(), Ordering::Relaxed);
+        }
+        self.processes.insert(
+            pid,
+            Node {
+                process,
+                life: Life::Alive,
+                first_child: 0,
+                last_child: 0,
+                older: 0,
+                younger: 0,
+                report: None,
+            },
+        );
+        self.append_children(parent, pid, pid);
+    }
+
     fn in_use(&self, number: Pid) -> bool {
         self.processes.contains_key(&number)
             || self.threads.contains_key(&number)
@@ -110,28 +136,19 @@ impl ProcessTable {
 
     /// Adds a process as a child of `parent` (0: of nobody), with the parent's group and session unless it has set its own.
     pub fn add(&self, process: Arc<Process>, parent: Pid) {
+        self.tree.lock().add(process, parent);
+    }
+
+    /// Adds what `maker` makes, unless a signal has come for it. [`RESTART_ALWAYS`]: one has, and it is dealt with first. A signal
+    /// to a group walks the table; who was told already must not bring in a process that the walk then misses (fork(2)
+    /// copies no pending signal).
+    pub fn add_made(&self, process: Arc<Process>, parent: Pid, maker: &Thread) -> Result<()> {
         let mut tree = self.tree.lock();
-        process.parent.store(parent, Ordering::Relaxed);
-        let pid = process.pid;
-        if let Some(node) = tree.processes.get(&parent) {
-            process.group.store(node.process.group(), Ordering::Relaxed);
-            process
-                .session
-                .store(node.process.session(), Ordering::Relaxed);
+        if maker.attention() {
+            return Err(RESTART_ALWAYS);
         }
-        tree.processes.insert(
-            pid,
-            Node {
-                process,
-                life: Life::Alive,
-                first_child: 0,
-                last_child: 0,
-                older: 0,
-                younger: 0,
-                report: None,
-            },
-        );
-        tree.append_children(parent, pid, pid);
+        tree.add(process, parent);
+        Ok(())
     }
 
     /// Adds a thread.

@@ -21,7 +21,7 @@ use core::time::Duration;
 use halyard_rt::mm::{Mapping, PAGE, PROT_READ, PROT_WRITE, Sharing};
 use halyard_rt::process::{Pid, Status};
 use halyard_rt::raw::general::WNOHANG;
-use halyard_rt::{nr, prelude::*, signal, wild};
+use halyard_rt::{ipc, nr, prelude::*, signal, sysv, wild};
 
 use choice::Random;
 
@@ -178,12 +178,29 @@ fn clean_up() {
     }
     // A child may have given us children that it did not tell of.
     while let Ok(Some(_)) = process::wait_for(-1, WNOHANG) {}
-    if let Ok(entries) = fs::read_dir(DIRECTORY) {
-        for entry in entries {
+    for directory in [DIRECTORY, "/dev/mqueue", "/dev/shm"] {
+        for entry in fs::read_dir(directory).unwrap_or_default() {
             if entry.name != b"." && entry.name != b".." {
-                let _ = remove_tree(&arena::join(DIRECTORY.as_bytes(), &entry.name));
+                let _ = remove_tree(&arena::join(directory.as_bytes(), &entry.name));
             }
         }
+    }
+    remove_named();
+}
+
+/// System V objects outlive their makers until they are removed.
+fn remove_named() {
+    for record in ipc::info().unwrap_or_default() {
+        let Ok(id) = i32::try_from(record.id) else {
+            continue;
+        };
+        let kind = record.kind.split(|byte| *byte == 0).next();
+        let _ = match kind {
+            Some(b"message_queue") => sysv::message::remove(id),
+            Some(b"shared_memory") => sysv::memory::remove(id),
+            Some(b"semaphore_set") => sysv::semaphore::remove(id),
+            _ => Ok(()),
+        };
     }
 }
 
