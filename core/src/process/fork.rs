@@ -129,7 +129,14 @@ pub fn clone(
         } else {
             maker.pid
         };
-        kernel.processes.add_made(process, parent, &task.thread)?;
+        let added = kernel
+            .processes
+            .add_made(Arc::clone(&process), parent, &task.thread);
+        if added.is_err() {
+            // Process and thread hold each other until the thread leaves.
+            process.remove_thread(tid);
+        }
+        added?;
     }
     kernel.processes.add_thread(Arc::clone(&thread));
     kernel.scheduler.enqueue(kernel.machine, Box::new(child));

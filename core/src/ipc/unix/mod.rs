@@ -341,6 +341,3 @@ mod model_tests;
 
 #[cfg(all(test, loom))]
 mod loom_tests;
-
-#[cfg(all(test, not(loom)))]
-mod reach_tests;
