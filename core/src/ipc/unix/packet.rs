@@ -137,24 +137,21 @@ impl Channel {
         sender: &Arc<Link>,
         related: bool,
     ) -> Result<()> {
-        let cost = packet.as_ref().map_or(0, |packet| packet.cost);
-        let account = sender.charge(cost)?;
+        sender.check_shut()?;
         let mut half = self.half.lock();
-        let refused = if half.gone {
-            Some(Errno::ECONNREFUSED)
-        } else if half.shut {
-            Some(Errno::EPIPE)
-        } else if !related && !half.admits(sender)? {
-            Some(Errno::EAGAIN)
-        } else {
-            half.packets.try_reserve(1).err().map(|_| Errno::ENOMEM)
-        };
-        if let Some(errno) = refused {
-            drop(half);
-            // Only now: a refund takes the lock of a channel.
-            drop(account);
-            return Err(errno);
+        if half.gone {
+            return Err(Errno::ECONNREFUSED);
         }
+        if half.shut {
+            return Err(Errno::EPIPE);
+        }
+        if !related && !half.admits(sender)? {
+            return Err(Errno::EAGAIN);
+        }
+        half.packets.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        // Only what is certain to be sent is charged: taking a charge back would wake the sender's own queue, in which whoever
+        // tries this waits, and so make him try for ever. The account comes after the mailbox in the order of locks.
+        let account = sender.charge(packet.as_ref().map_or(0, |packet| packet.cost))?;
         if let Some(mut packet) = packet.take() {
             packet.account = Some(account);
             half.packets.push_back(packet);
@@ -237,12 +234,18 @@ impl Half {
 }
 
 impl Link {
-    /// Puts `cost` on the account of the datagram socket here. EPIPE: it is shut for sending. EAGAIN: the account is full.
+    /// EPIPE: the datagram socket here is shut for sending.
+    fn check_shut(&self) -> Result<()> {
+        if self.outbox(Place::First).half.lock().shut {
+            Err(Errno::EPIPE)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Puts `cost` on the account of the datagram socket here. EAGAIN: the account is full.
     fn charge(self: &Arc<Link>, cost: usize) -> Result<Account> {
         let mut half = self.outbox(Place::First).half.lock();
-        if half.shut {
-            return Err(Errno::EPIPE);
-        }
         if half.used() >= half.limit {
             return Err(Errno::EAGAIN);
         }

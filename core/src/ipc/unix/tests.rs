@@ -1,8 +1,12 @@
 //! The rules of unix(7), one by one, and the collection of what nobody can reach.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+
+use core::future::Future;
+use core::task::Context;
 
 use super::testing::{ME, receive, receive_all, send, send_to, send_with};
 use super::*;
@@ -10,6 +14,8 @@ use crate::Result;
 use crate::fs::descriptors::DescriptorTable;
 use crate::fs::file::{File, Readiness};
 use crate::fs::open_file::{OpenFile, OpenFlags};
+use crate::wait::testing::{Bell, TestSleeper};
+use crate::wait::wait_until;
 
 const QUOTA: Quota = Quota {
     user: 0,
@@ -222,6 +228,28 @@ fn unix_dgram_eleven_wait_and_the_next_is_turned_away() {
     receive(&receiver, 1).unwrap();
     assert_eq!(sender.poll(), OUT);
     assert_eq!(send(&sender, b"x"), Ok(1));
+}
+
+#[test]
+fn unix_dgram_turned_away_sender_does_not_wake_itself() {
+    let (sender, receiver) = (Socket::new(Kind::Datagram), Socket::new(Kind::Datagram));
+    while send_to(&sender, &receiver, b"x").is_ok() {}
+    let (bell, waker) = Bell::new();
+    let mut tries = 0;
+    let sleeper = TestSleeper::new();
+    let queue = sender.queue(crate::fs::file::Side::Write);
+    let mut waiting = Box::pin(wait_until(&sleeper, queue, None, || {
+        tries += 1;
+        send_to(&sender, &receiver, b"x").ok()
+    }));
+    let mut context = Context::from_waker(&waker);
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    assert_eq!(bell.rings(), 0);
+    receive(&receiver, 1).unwrap();
+    assert!(bell.rings() > 0);
+    assert!(waiting.as_mut().poll(&mut context).is_ready());
+    drop(waiting);
+    assert_eq!(tries, 2);
 }
 
 #[test]
