@@ -112,7 +112,8 @@ impl<T: Linked> Drop for BoxQueue<T> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests {
     use alloc::collections::VecDeque;
 

@@ -149,7 +149,8 @@ unsafe fn drop_in_place<F>(place: NonNull<u8>) {
     unsafe { place.cast::<F>().drop_in_place() };
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests {
     use alloc::sync::Arc;
     use core::future::{pending, poll_fn, ready};

@@ -612,5 +612,6 @@ mod trial;
 #[cfg(all(test, loom))]
 mod loom_tests;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;

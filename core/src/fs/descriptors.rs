@@ -26,14 +26,6 @@ struct Slot {
     close_on_exec: bool,
 }
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if self.file.in_flight() {
-            unix::descriptor_goes(&self.file);
-        }
-    }
-}
-
 /// The descriptors of a process, or of several that share them (CLONE_FILES).
 pub struct DescriptorTable {
     slots: SpinLock<Slots>,
@@ -265,12 +257,13 @@ impl DescriptorTable {
         Ok(())
     }
 
-    /// Tells the file of a descriptor that was closed, if it wants to know.
+    /// Tells the file of a descriptor that was closed, if it wants to know, and lets go of it.
     #[inline]
     fn closed(&self, slot: Slot) {
         if slot.file.flushes() {
             slot.file.file().flush(self.owner());
         }
+        unix::let_go(slot.file);
     }
 
     /// Its number: what a process holds of a file by its descriptors (record locks, a registration for messages) is held
@@ -385,12 +378,14 @@ impl DescriptorTable {
 
 impl Drop for DescriptorTable {
     fn drop(&mut self) {
-        if self.succeeded.load(Ordering::Relaxed) {
-            return;
-        }
+        let succeeded = self.succeeded.load(Ordering::Relaxed);
         let slots = core::mem::take(self.slots.get_mut());
         for slot in slots.list.into_iter().flatten() {
-            self.closed(slot);
+            if succeeded {
+                unix::let_go(slot.file);
+            } else {
+                self.closed(slot);
+            }
         }
     }
 }

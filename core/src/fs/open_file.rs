@@ -155,7 +155,7 @@ impl OpenFile {
     }
 
     /// Whether it is a socket that is on the way in a message. What closes the last descriptor of one must say so
-    /// ([`crate::ipc::unix::descriptor_goes`]).
+    /// ([`crate::ipc::unix::let_go`]).
     #[inline]
     #[must_use]
     pub fn in_flight(&self) -> bool {

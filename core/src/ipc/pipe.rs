@@ -233,10 +233,12 @@ impl Pipe {
 #[cfg(test)]
 pub(crate) mod testing;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod model_tests;
 
 #[cfg(all(test, loom))]

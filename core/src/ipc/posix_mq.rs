@@ -488,10 +488,12 @@ impl Write for Line80 {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod model_tests;
 
 #[cfg(all(test, loom))]

@@ -415,6 +415,7 @@ impl<M: Member> World<M> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 #[path = "inherit_tests.rs"]
 mod tests;

@@ -24,8 +24,10 @@ impl Message {
     /// The words of `words`, at most [`WORDS`] of them.
     #[must_use]
     pub fn new(words: &[u64]) -> Message {
-        let mut message = Message::default();
-        message.count = words.len().min(WORDS);
+        let mut message = Message {
+            count: words.len().min(WORDS),
+            ..Message::default()
+        };
         for (to, from) in message.words.iter_mut().zip(words) {
             *to = *from;
         }

@@ -247,7 +247,7 @@ fn posix_timer_is_gone_after_exec() -> Outcome {
         };
         let _ = timer.set(0, Setting::once(SHORT));
         core::mem::forget(timer);
-        let _ = process::exec_same_env("/bin/sleep", &["sleep", "0.05"]);
+        let _ = process::exec_same_env("/bin/sleep", ["sleep", "0.05"]);
         8
     })?;
     check_eq!(status, Status::Exited(0));

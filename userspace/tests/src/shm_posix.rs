@@ -58,7 +58,7 @@ fn shm_posix_directory_is_sticky_and_anybodys() -> Outcome {
 fn shm_posix_is_a_tmpfs() -> Outcome {
     const TMPFS_MAGIC: u64 = 0x0102_1994;
     let mut about = [0u64; 15];
-    let path = b"/dev/shm\0".as_ptr() as usize;
+    let path = c"/dev/shm".as_ptr() as usize;
     call(nr::STATFS, [path, about.as_mut_ptr() as usize])?;
     check_eq!(about[0], TMPFS_MAGIC);
     let mounts = fs::read_to_string("/proc/mounts")?;

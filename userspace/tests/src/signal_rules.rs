@@ -102,7 +102,7 @@ fn signal_10_fork_and_exec_keep_what_they_should() -> Outcome {
             return 9;
         }
         let _ = process::kill(process::id(), SIGUSR1);
-        let _ = process::exec_same_env("/bin/sleep", &["sleep", "0"]);
+        let _ = process::exec_same_env("/bin/sleep", ["sleep", "0"]);
         8
     })?;
     check_eq!(status, Status::Exited(0));

@@ -287,7 +287,8 @@ impl File for EpollFile {
 #[cfg(test)]
 mod testing;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;
 
 #[cfg(all(test, loom))]

@@ -1,5 +1,6 @@
 //! Epoll alone, and against a plain reference model: what a program that looks by hand would know.
 
+use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec;
@@ -135,12 +136,13 @@ fn compare(steps: Vec<Step>) -> core::result::Result<(), TestCaseError> {
                 full[file] = false;
             }
             Step::Add { set, file, flags } => {
-                let expected = if known[set].contains_key(&file) {
-                    Err(Errno::EEXIST)
-                } else {
-                    let edge = full[file];
-                    known[set].insert(file, Interest { flags, edge });
-                    Ok(())
+                let expected = match known[set].entry(file) {
+                    Entry::Occupied(_) => Err(Errno::EEXIST),
+                    Entry::Vacant(place) => {
+                        let edge = full[file];
+                        place.insert(Interest { flags, edge });
+                        Ok(())
+                    }
                 };
                 prop_assert_eq!(add(&sets[set], file as i32, &files[file], flags), expected);
             }

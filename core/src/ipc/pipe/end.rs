@@ -89,7 +89,8 @@ impl PipeWriter {
     }
 
     /// The pipe.
-    #[cfg(all(test, not(loom)))]
+    #[cfg(not(loom))]
+    #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<Pipe> {
         &self.pipe
     }

@@ -453,10 +453,12 @@ impl Lined<Sending> for MessageQueue {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod model_tests;
 
 #[cfg(all(test, loom))]

@@ -159,7 +159,8 @@ impl Keeper for Kernel {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 pub(crate) mod testing;
 
 #[cfg(all(test, loom))]

@@ -129,7 +129,8 @@ impl Permission {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests {
     use alloc::vec;
 

@@ -431,7 +431,8 @@ impl Drop for SemaphoreSet {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod model_tests;
 
 #[cfg(all(test, loom))]

@@ -306,5 +306,6 @@ fn split(id: i32) -> Option<(usize, u16)> {
     Some((at as usize, (id >> PLACE_BITS) as u16))
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;

@@ -37,7 +37,7 @@ use link::{Channel, Link, Place, Remains};
 pub use name::{Name, SocketNames, SocketPlace};
 use options::Options;
 pub use packet::Packet;
-pub use rights::{Quota, Rights, descriptor_goes};
+pub use rights::{Quota, Rights, let_go};
 
 /// The type of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -333,11 +333,17 @@ impl Drop for Socket {
 #[cfg(test)]
 mod testing;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod model_tests;
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod reach_tests;
 
 #[cfg(all(test, loom))]
 mod loom_tests;

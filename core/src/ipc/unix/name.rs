@@ -59,10 +59,13 @@ impl SocketPlace {
     }
 }
 
-/// The abstract names. Each type of socket has names of its own.
+/// Who has which name. Each type of socket has names of its own.
+type Bound = BTreeMap<(Kind, Arc<Name>), Weak<Socket>>;
+
+/// The abstract names.
 #[derive(Default)]
 pub struct SocketNames {
-    bound: SpinLock<BTreeMap<(Kind, Arc<Name>), Weak<Socket>>>,
+    bound: SpinLock<Bound>,
     next: AtomicU32,
 }
 

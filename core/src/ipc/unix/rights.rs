@@ -53,7 +53,12 @@ pub(super) struct Flight {
     collecting: bool,
     /// Somebody asked for a collection when there could be none.
     again: bool,
+    /// With more than this on the way a collection is due: twice what the last one left.
+    look_at: usize,
 }
+
+/// So few on the way need no collection of their own accord.
+const FEW: usize = 64;
 
 struct Airborne {
     file: Weak<OpenFile>,
@@ -81,8 +86,12 @@ impl Rights {
         if user.is_some() || files.iter().any(|file| file.is_socket()) {
             let mut flight = FLIGHT.lock();
             let launched = flight.launch(&files, quota);
+            let look = flight.total > flight.look_at;
             drop(flight);
             launched?;
+            if look {
+                collect();
+            }
         }
         Ok(Rights {
             files,
@@ -104,14 +113,14 @@ impl Rights {
         self.files.len()
     }
 
-    /// Takes them off the way: they are the receiver's now, who has them by [`Rights::next`].
+    /// Takes them off the way: they are the receiver's now, who has them by [`Rights::take_next`].
     pub fn land(&mut self) {
         self.leave();
         self.files.reverse();
     }
 
     /// The next one, after [`Rights::land`].
-    pub fn next(&mut self) -> Option<Arc<OpenFile>> {
+    pub fn take_next(&mut self) -> Option<Arc<OpenFile>> {
         self.files.pop()
     }
 
@@ -154,7 +163,7 @@ impl Drop for Rights {
             }
         }
         if leftover {
-            collect(None);
+            collect();
         }
     }
 }
@@ -169,6 +178,7 @@ impl Flight {
             burying: false,
             collecting: false,
             again: false,
+            look_at: FEW,
         }
     }
 
@@ -256,14 +266,27 @@ fn bury(file: Arc<OpenFile>) {
     let look = !flight.collecting && core::mem::take(&mut flight.again);
     drop(flight);
     if look {
-        collect(None);
+        collect();
     }
 }
 
-/// A descriptor for `file`, which is on the way, is about to go: it may have been the last way to reach it.
+/// Gives up a reference through which `file` could be reached: a descriptor's, or that of a call that waited. If it is on
+/// the way, this may have been the last one.
+///
+/// What a call on another CPU holds at this moment counts as a way to reach it: what is then left over goes with the next
+/// collection, which comes at the latest when twice as much is on the way ([`Flight::launch`]).
+#[inline]
+pub fn let_go(file: Arc<OpenFile>) {
+    if file.in_flight() {
+        let_go_in_flight(file);
+    }
+}
+
+/// The reference goes first: a collection that somebody else makes meanwhile must not see it any more.
 #[cold]
-pub fn descriptor_goes(file: &Arc<OpenFile>) {
-    collect(Some(file));
+fn let_go_in_flight(file: Arc<OpenFile>) {
+    drop(file);
+    collect();
 }
 
 /// A socket on the way.
@@ -278,10 +301,10 @@ struct Candidate {
 /// Whoever has a descriptor can receive: as good as a message that is always there.
 const HELD: usize = usize::MAX;
 
-/// Frees sockets that only messages hold which only such sockets could receive. One reference to `leaving` is about to go
-/// and does not count.
+/// Frees sockets that only messages hold which only such sockets could receive. If somebody is at it already, they look
+/// once more.
 #[cold]
-fn collect(mut leaving: Option<&Arc<OpenFile>>) {
+fn collect() {
     loop {
         let mut flight = FLIGHT.lock();
         if flight.collecting || flight.burying {
@@ -291,7 +314,7 @@ fn collect(mut leaving: Option<&Arc<OpenFile>>) {
         flight.collecting = true;
         let mut seen = Vec::new();
         let mut remains = Vec::new();
-        if flight.find_candidates(leaving.take(), &mut seen).is_ok() {
+        if flight.find_candidates(&mut seen).is_ok() {
             mark(&seen);
             take_garbage(&seen, &mut remains);
         }
@@ -301,6 +324,7 @@ fn collect(mut leaving: Option<&Arc<OpenFile>>) {
         drop(seen);
         let mut flight = FLIGHT.lock();
         flight.collecting = false;
+        flight.look_at = FEW.max(2 * flight.total);
         if !core::mem::take(&mut flight.again) {
             return;
         }
@@ -309,19 +333,15 @@ fn collect(mut leaving: Option<&Arc<OpenFile>>) {
 
 impl Flight {
     /// All sockets on the way, in the order of their addresses; those that somebody else holds too have an outside. ENOMEM.
-    fn find_candidates(
-        &self,
-        leaving: Option<&Arc<OpenFile>>,
-        seen: &mut Vec<Candidate>,
-    ) -> Result<()> {
+    fn find_candidates(&self, seen: &mut Vec<Candidate>) -> Result<()> {
         seen.try_reserve_exact(self.sockets.len())
             .map_err(|_| Errno::ENOMEM)?;
         for entry in self.sockets.values() {
             let Some(file) = entry.file.upgrade() else {
                 continue;
             };
-            let own = 1 + usize::from(leaving.is_some_and(|it| Arc::ptr_eq(it, &file)));
-            let held = Arc::strong_count(&file) - own;
+            // Not counting the one that was just made.
+            let held = Arc::strong_count(&file) - 1;
             let outside = if held > entry.count {
                 HELD
             } else {

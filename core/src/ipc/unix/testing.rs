@@ -10,6 +10,18 @@ use crate::wait::testing::TestSleeper;
 use crate::wait::{Interruption, wait_until};
 use crate::{Errno, Result};
 
+/// Whether `what` comes to be. All tests of a run collect sockets in one register, and what one would free may for a moment
+/// be in the hands of another's collection.
+#[cfg(not(loom))]
+pub(super) fn eventually(what: impl Fn() -> bool) -> bool {
+    const PATIENCE: core::time::Duration = core::time::Duration::from_secs(10);
+    let until = std::time::Instant::now() + PATIENCE;
+    while !what() && std::time::Instant::now() < until {
+        std::thread::yield_now();
+    }
+    what()
+}
+
 pub(super) const ME: Ucred = Ucred {
     pid: 7,
     uid: 8,

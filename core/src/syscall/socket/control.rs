@@ -187,7 +187,7 @@ impl Room {
         let mut count = 0;
         while count < room
             && party.files.has_room(party.limit)
-            && let Some(file) = rights.next()
+            && let Some(file) = rights.take_next()
         {
             let Ok(fd) = party.files.insert(file, 0, party.limit, close_on_exec) else {
                 break;

@@ -542,16 +542,9 @@ fn receive_on(call: &mut Call<'_>, file: Arc<OpenFile>, receiving: Receiving) ->
     let mut receiving = Box::new(receiving);
     call.wait(async move {
         let outcome = receiving.complete(&caller, &file).await;
-        let_go(&file);
+        unix::let_go(file);
         outcome
     })
-}
-
-/// Whoever waited held the socket, and its descriptors may have been closed meanwhile.
-fn let_go(file: &Arc<OpenFile>) {
-    if file.in_flight() {
-        unix::descriptor_goes(file);
-    }
 }
 
 /// recvfrom(2).
@@ -613,7 +606,7 @@ fn wait_on(call: &mut Call<'_>, file: Arc<OpenFile>, mut receiving: Receiving) -
     let thread = Arc::clone(call.thread());
     call.wait(async move {
         let outcome = receiving.wait(&thread, file.file().socket()?, until).await;
-        let_go(&file);
+        unix::let_go(file);
         outcome.map(|()| receiving.done)
     })
 }

@@ -123,7 +123,7 @@ impl Arena {
             8 => &[at, (10 + small) | (other % 5) << 32, at],
             9 => &[0, small * 1000, 0, other * 1000],
             // struct epoll_event; struct robust_list_head.
-            10 => &[(1 | 4 * (small & 1)) | (other & 3) << 30, small],
+            10 => &[(1 | (4 * (small & 1))) | (other & 3) << 30, small],
             _ => &[at, small * 8, if small == 0 { at } else { 0 }],
         };
         words

@@ -42,7 +42,7 @@ fn create(actor: &mut Actor, args: Args) -> Told {
     actor.make(
         args[0],
         nr::MEMFD_CREATE,
-        [b"differ\0".as_ptr() as usize, args[1] as usize],
+        [c"differ".as_ptr() as usize, args[1] as usize],
     )
 }
 

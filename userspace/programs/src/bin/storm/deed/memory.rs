@@ -89,7 +89,7 @@ pub(crate) fn inheriting_owner(chance: &mut Chance) {
 
 /// A file of memory: grown, mapped, shared with a partner, sealed.
 pub(crate) fn memfd(chance: &mut Chance) {
-    let Some(file) = made(nr::MEMFD_CREATE, [b"storm\0".as_ptr() as usize, 2]) else {
+    let Some(file) = made(nr::MEMFD_CREATE, [c"storm".as_ptr() as usize, 2]) else {
         return;
     };
     let length = 1 + chance.below(200_000);
