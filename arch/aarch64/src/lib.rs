@@ -18,6 +18,7 @@ pub mod asid;
 pub mod clock;
 pub mod descriptor;
 pub mod esr;
+pub mod magazine;
 pub mod range_set;
 pub mod ring;
 pub mod symbols;

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use halyard_rt::process::Status;
 use halyard_rt::signal::{
-    self, Action, Context, How, Info, SIGALRM, SIGPROF, SIGUSR1, SIGVTALRM, SignalSet,
+    self, Action, Context, How, Info, SIGALRM, SIGKILL, SIGPROF, SIGUSR1, SIGVTALRM, SignalSet,
 };
 use halyard_rt::timer::{
     CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME,
@@ -33,6 +33,7 @@ suite!(
     posix_timer_arguments_are_checked,
     posix_timer_two_with_one_signal_both_come,
     signal_interval_timer_of_cpu_time_rings,
+    signal_interval_timer_of_a_sleeper_leaves_the_cpu_to_others,
 );
 
 const SHORT: Duration = Duration::from_millis(5);
@@ -295,5 +296,28 @@ fn signal_interval_timer_of_cpu_time_rings() -> Outcome {
         while !signal::pending()?.contains(number) {}
         set_interval(which, Duration::ZERO, Duration::ZERO)?;
     }
+    Ok(())
+}
+
+/// Some of these are left with less than a microsecond of CPU time before their timers ring, and never use it.
+fn signal_interval_timer_of_a_sleeper_leaves_the_cpu_to_others() -> Outcome {
+    let mut sleepers = Vec::new();
+    for left in 1..40 {
+        sleepers.push(process::spawn(|| {
+            let _ = signal::set(SIGVTALRM, Action::Ignore, 0, SignalSet::EMPTY);
+            let _ = set_interval(1, Duration::from_micros(left), Duration::ZERO);
+            sleep_ms(1_000_000);
+            0
+        })?);
+    }
+    let begun = time::uptime();
+    sleep_ms(50);
+    for sleeper in &sleepers {
+        process::kill(*sleeper, SIGKILL)?;
+    }
+    for sleeper in sleepers {
+        check_eq!(process::wait_pid(sleeper)?, Status::Signaled(SIGKILL));
+    }
+    check!(time::uptime() - begun < Duration::from_secs(5));
     Ok(())
 }

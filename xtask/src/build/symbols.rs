@@ -68,12 +68,45 @@ fn functions(file: &object::File<'_>, base: u64) -> Vec<(u32, String)> {
                 .name()
                 .ok()
                 .filter(|name| !name.is_empty() && !name.starts_with('$'))?;
-            Some((offset, format!("{:#}", rustc_demangle::demangle(name))))
+            let name = format!("{:#}", rustc_demangle::demangle(name));
+            Some((offset, short(&name)))
         })
         .collect();
     functions.sort();
     functions.dedup_by_key(|(offset, _)| *offset);
     functions
+}
+
+/// A name without what a reader of a backtrace can do without: generic arguments after `::`, and the crates' common prefix.
+fn short(name: &str) -> String {
+    let mut short = String::new();
+    let mut rest = name;
+    while let Some(at) = rest.find("::<") {
+        let (before, arguments) = rest.split_at(at);
+        short.push_str(before);
+        rest = after_arguments(&arguments[2..]);
+    }
+    short.push_str(rest);
+    short.replace("halyard_", "")
+}
+
+/// What follows the angle brackets that `text` begins with.
+fn after_arguments(text: &str) -> &str {
+    let mut depth = 0_usize;
+    let mut last = ' ';
+    for (at, character) in text.char_indices() {
+        match character {
+            '<' => depth += 1,
+            // Not the arrow of a function's type.
+            '>' if last != '-' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return &text[at + character.len_utf8()..];
+        }
+        last = character;
+    }
+    ""
 }
 
 /// The table with names of at most `limit` bytes. A name too long keeps its end, which says more than its beginning.
@@ -103,6 +136,24 @@ fn table(functions: &[(u32, String)], limit: usize) -> Vec<u8> {
 mod tests {
     use super::super::elf::tests::elf;
     use super::*;
+
+    #[test]
+    fn short_name_has_no_generic_arguments_and_no_common_prefix() {
+        for (name, wanted) in [
+            ("halyard_core::boot::boot", "core::boot::boot"),
+            (
+                "<halyard_core::kernel::Kernel>::each::<fn(u8) -> halyard_abi::A<B>, C>::{closure#0}",
+                "<core::kernel::Kernel>::each::{closure#0}",
+            ),
+            ("a::<b", "a"),
+            (
+                "<[u8] as core::fmt::Debug>::fmt",
+                "<[u8] as core::fmt::Debug>::fmt",
+            ),
+        ] {
+            assert_eq!(short(name), wanted);
+        }
+    }
 
     #[test]
     fn table_has_pairs_then_names() {

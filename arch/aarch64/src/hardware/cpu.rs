@@ -9,6 +9,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use aarch64_cpu::registers::{MPIDR_EL1, Readable, TPIDR_EL1};
 use halyard_core::machine::{CpuId, MAX_CPUS};
 
+use crate::magazine::Magazines;
+
 /// The registers at a fault in the kernel, as the vectors store them.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -40,9 +42,11 @@ pub(crate) struct PerCpu {
     pub(crate) fp_serial: Cell<u64>,
     /// Registers at a fault in the kernel.
     pub(crate) fault: UnsafeCell<FaultFrame>,
+    /// Pieces of the heap that it keeps.
+    pub(crate) magazines: Magazines,
 }
 
-// SAFETY: `Cell`s and the fault frame are touched only by the CPU whose TPIDR_EL1 points here (`this`), which is never
+// SAFETY: `Cell`s, magazines and the fault frame are touched only by the CPU whose TPIDR_EL1 points here (`this`), which is never
 // re-entered; the rest is atomic.
 unsafe impl Sync for PerCpu {}
 
@@ -64,6 +68,7 @@ impl PerCpu {
                 esr: 0,
                 far: 0,
             }),
+            magazines: Magazines::new(),
         }
     }
 

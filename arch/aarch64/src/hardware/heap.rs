@@ -1,5 +1,8 @@
 //! The kernel heap: crate `talc` for small allocations, runs of page frames for large ones. Lock level 9.
 //!
+//! Each CPU keeps a few pieces of each small size that it freed ([`crate::magazine`]): most allocations end there, without
+//! the lock.
+//!
 //! Grows from the frame pool and never panics: an allocation that fails returns null. A few chunks are held back so that
 //! small allocations go on when the pool is dry: while all of them are there the heap is ready
 //! ([`halyard_core::machine::Machine::heap_ready`]); once one was broken into, it is not, until the pool can replace it.
@@ -15,9 +18,11 @@ use talc::base::Talc;
 use talc::base::binning::Binning;
 use talc::source::Source;
 
+use super::cpu;
 use super::kernel_map::DIRECT_MAP;
 use super::once::Once;
 use super::table::frame_address;
+use crate::magazine::Class;
 
 /// By how much the heap grows: 2^4 frames, 64 KiB.
 const CHUNK_ORDER: u32 = 4;
@@ -141,20 +146,78 @@ fn allocate_large(layout: Layout) -> Option<*mut u8> {
     Some(frame_address(run) as *mut u8)
 }
 
+/// Where an allocation comes from, which its layout alone says.
+#[derive(PartialEq, Eq)]
+enum Place {
+    /// From talc, as one of a class.
+    Class(Class),
+    /// From talc, with its own layout.
+    Talc,
+    /// A run of frames of this order.
+    Run(Option<u32>),
+}
+
+impl Place {
+    fn of(layout: Layout) -> Self {
+        match Class::of(layout) {
+            Some(class) => Self::Class(class),
+            None if is_large(layout) => Self::Run(run_order(layout)),
+            None => Self::Talc,
+        }
+    }
+}
+
+impl Heap {
+    /// A piece of talc's. Without memory: null.
+    ///
+    /// # Safety
+    /// `layout` must have a size that is not 0.
+    #[cold]
+    unsafe fn allocate(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.lock().allocate(layout) }.map_or(null_mut(), NonNull::as_ptr)
+    }
+
+    /// Gives `piece` back to talc, and with it half of what this CPU keeps of its class.
+    #[cold]
+    fn unload(&self, class: Class, piece: NonNull<u8>) {
+        let mut heap = self.0.lock();
+        // SAFETY: what is of a class was talc's with the class's layout, and is free.
+        let mut give = |piece: NonNull<u8>| unsafe {
+            heap.deallocate(piece.as_ptr(), class.layout());
+        };
+        give(piece);
+        cpu::this().magazines.unload(class, give);
+    }
+}
+
 // SAFETY: an allocation is a piece of talc's, or a run of frames of its own, that nobody else has until it is freed; which of
 // the two depends on the layout alone, so `dealloc` takes the way that `alloc` took. Nothing here unwinds.
 unsafe impl GlobalAlloc for Heap {
-    #[inline]
+    // One copy: there are a thousand places that allocate.
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if let Some(class) = Class::of(layout) {
+            let kept = cpu::this().magazines.take(class);
+            // SAFETY: no class is empty.
+            return kept.map_or_else(|| unsafe { self.allocate(class.layout()) }, NonNull::as_ptr);
+        }
         if is_large(layout) {
             return allocate_large(layout).unwrap_or(null_mut());
         }
         // SAFETY: the caller promises a size that is not 0.
-        unsafe { self.0.lock().allocate(layout) }.map_or(null_mut(), NonNull::as_ptr)
+        unsafe { self.allocate(layout) }
     }
 
-    #[inline]
+    #[inline(never)]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if let Some((class, piece)) = Class::of(layout).zip(NonNull::new(pointer)) {
+            // SAFETY: `alloc` gave the caller a piece of that class, which is free now.
+            if !unsafe { cpu::this().magazines.put(class, piece) } {
+                self.unload(class, piece);
+            }
+            return;
+        }
         if is_large(layout) {
             let run = Frame((pointer.addr() - DIRECT_MAP) / PAGE_SIZE);
             if let (Some(frames), Some(order)) = (FRAMES.get(), run_order(layout)) {
@@ -162,7 +225,7 @@ unsafe impl GlobalAlloc for Heap {
             }
             return;
         }
-        // SAFETY: the caller's promise: `pointer` came from `alloc` with this layout, hence from talc.
+        // SAFETY: the caller's promise: `pointer` came from `alloc` with this layout, hence from talc with it.
         unsafe { self.0.lock().deallocate(pointer, layout) }
     }
 
@@ -170,15 +233,14 @@ unsafe impl GlobalAlloc for Heap {
         let Ok(new) = Layout::from_size_align(new_size, layout.align()) else {
             return null_mut();
         };
-        let stays = match (is_large(layout), is_large(new)) {
-            (true, true) => run_order(layout) == run_order(new),
+        let stays = match (Place::of(layout), Place::of(new)) {
             // SAFETY: `pointer` is talc's and has this layout.
-            (false, false) => unsafe {
+            (Place::Talc, Place::Talc) => unsafe {
                 self.0
                     .lock()
                     .try_realloc_in_place(pointer, layout, new_size)
             },
-            _ => false,
+            (old, new) => old == new,
         };
         if stays {
             return pointer;

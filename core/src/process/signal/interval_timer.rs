@@ -1,7 +1,7 @@
 //! The interval timers of a process (setitimer(2), alarm(2)): real time, and CPU time.
 //!
 //! CPU time is not watched: its timers ring at the earliest instant at which the process could have used what is left,
-//! look, and ring again if it has not. A thread's time is charged when it leaves the CPU and when that is interrupted, which
+//! look, and look again if it has not, a millisecond later at the soonest. A thread's time is charged when it leaves the CPU and when that is interrupted, which
 //! a look does: where another CPU runs the process, they may be late by one look more. User and system time are not told apart: ITIMER_VIRTUAL
 //! and ITIMER_PROF count the same.
 
@@ -18,8 +18,8 @@ use crate::machine::CpuId;
 use crate::process::state::Process;
 use crate::sched::alarm::{AlarmKey, Expire};
 
-/// The shortest time from one expiry of a timer to the next, in nanoseconds.
-const SHORTEST_INTERVAL_NS: u64 = 1_000_000;
+/// The shortest time from one ring or look to the next, in nanoseconds.
+const SHORTEST_NS: u64 = 1_000_000;
 
 /// Which of the three timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,14 +174,16 @@ impl Expire for Ring {
         if due {
             // At most once in a millisecond: a timer that asks for more would leave its CPU nothing else to do.
             let soonest = if setting.interval > 0 {
-                clock.saturating_add(SHORTEST_INTERVAL_NS)
+                clock.saturating_add(SHORTEST_NS)
             } else {
                 0
             };
             setting.due = next_due(&setting, clock).max(soonest);
         }
         setting.alarm = if setting.due > clock {
-            Some(wind(kernel, setting.due - clock, self))
+            // CPU time may stand still for ever just before the ring: looks keep their distance too.
+            let left = (setting.due - clock).max(SHORTEST_NS);
+            Some(wind(kernel, left, self))
         } else {
             None
         };
