@@ -42,6 +42,7 @@ pub mod mm;
 pub mod mqueue;
 pub mod mutex;
 pub mod net;
+pub mod objects;
 pub mod poll;
 pub mod print;
 pub mod process;

@@ -424,10 +424,8 @@ fn channel_many_callers_and_servers_lose_nothing() -> Outcome {
 }
 
 fn live(kind: &str) -> Result<u64> {
-    let text = fs::read_to_string("/proc/halyard/objects")?;
-    let line = text.lines().find(|line| line.starts_with(kind));
-    let count = line.and_then(|line| line.split_whitespace().last());
-    Ok(count.and_then(|word| word.parse().ok()).unwrap_or(0))
+    let objects = halyard_rt::objects::live().ok_or(Errno::ENOSYS)?;
+    Ok(objects.get(kind).copied().unwrap_or(0))
 }
 
 fn channel_storm_of_kills_leaves_nothing() -> Outcome {

@@ -1,7 +1,8 @@
 //! What the kernel says of itself: names, memory, `/proc`, limits, identity; and what it does not know.
 
-use alloc::collections::BTreeMap;
+use core::time::Duration;
 
+use halyard_rt::objects::{self, Objects};
 use halyard_rt::process::Status;
 use halyard_rt::{nr, prelude::*, system};
 
@@ -23,28 +24,12 @@ suite!(
     live_objects_return_after_a_storm,
 );
 
-/// The kernel's counters of live objects: `/proc/halyard/objects`, `name count` a line. Linux has none.
-pub(crate) fn live_objects() -> Option<BTreeMap<String, u64>> {
-    let text = fs::read_to_string("/proc/halyard/objects").ok()?;
-    let line = |line: &str| {
-        let (name, count) = line.split_once(' ')?;
-        Some((name.to_owned(), count.trim().parse().ok()?))
-    };
-    text.lines().map(line).collect()
-}
+pub(crate) use halyard_rt::objects::live as live_objects;
 
 /// The counters once they are `before` again, or what they are after a second: a process that another CPU has just ended may
 /// be counted for a moment after its parent has been told.
-pub(crate) fn live_objects_settled(
-    before: &Option<BTreeMap<String, u64>>,
-) -> Option<BTreeMap<String, u64>> {
-    for _ in 0..100 {
-        if live_objects() == *before {
-            break;
-        }
-        halyard_rt::time::sleep(core::time::Duration::from_millis(10));
-    }
-    live_objects()
+pub(crate) fn live_objects_settled(before: &Option<Objects>) -> Option<Objects> {
+    objects::settled(before.as_ref()?, Duration::from_secs(1))
 }
 
 fn unknown_calls_are_enosys() -> Outcome {

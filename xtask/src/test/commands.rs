@@ -93,7 +93,7 @@ pub(crate) const ALL: &[Command] = &[
     },
     Command {
         name: "kernel_is_clean_after_a_storm",
-        line: "storm 50 1",
+        line: "storm 300 1",
         shows: &["everything is where it was"],
         patience: 300,
         ..ORDINARY

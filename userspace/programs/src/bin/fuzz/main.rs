@@ -15,10 +15,10 @@ mod arena;
 mod child;
 mod choice;
 
-use alloc::collections::BTreeMap;
 use core::time::Duration;
 
 use halyard_rt::mm::{Mapping, PAGE, PROT_READ, PROT_WRITE, Sharing};
+use halyard_rt::objects::{self, Objects};
 use halyard_rt::process::{Pid, Status};
 use halyard_rt::raw::general::WNOHANG;
 use halyard_rt::{ipc, nr, prelude::*, signal, sysv, wild};
@@ -216,23 +216,12 @@ fn remove_tree(path: &[u8]) -> Result<()> {
     fs::remove_dir(path)
 }
 
-type Objects = BTreeMap<String, u64>;
-
-fn objects() -> Option<Objects> {
-    let text = fs::read_to_string("/proc/halyard/objects").ok()?;
-    let line = |line: &str| {
-        let (name, count) = line.split_once(' ')?;
-        Some((name.to_owned(), count.trim().parse().ok()?))
-    };
-    text.lines().map(line).collect()
-}
-
 /// The counters after this program has done once what it does between the two looks.
 fn settled_objects() -> Option<Objects> {
     for _ in 0..3 {
         clean_up();
     }
-    objects()
+    objects::at_rest()
 }
 
 /// Compares the counters with what they were; what ends later than its process is given some time.
@@ -241,22 +230,13 @@ fn judge(before: Option<Objects>) -> i32 {
         println!("fuzz: this kernel has no /proc/halyard/objects: what is left is not known");
         return 0;
     };
-    let mut after = Objects::new();
-    for _ in 0..40 {
-        after = objects().unwrap_or_default();
-        // Who was still ending at the first count may make it fewer; more is what was left behind.
-        let gone = |(name, count): (&String, &u64)| after.get(name).is_some_and(|now| now <= count);
-        if before.iter().all(gone) {
-            println!("fuzz: every object is gone");
-            return 0;
-        }
-        time::sleep(Duration::from_millis(50));
+    let after = objects::settled(&before, Duration::from_secs(5)).unwrap_or_default();
+    if after == before {
+        println!("fuzz: every object is gone");
+        return 0;
     }
-    for (name, count) in &before {
-        let now = after.get(name).copied().unwrap_or(0);
-        if now != *count {
-            println!("fuzz: {name}: {count} before, {now} after");
-        }
+    for (name, count, now) in objects::differences(&before, &after) {
+        println!("fuzz: {name}: {count} before, {now} after");
     }
     1
 }

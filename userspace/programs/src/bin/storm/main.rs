@@ -134,8 +134,7 @@ fn work(seed: u64) -> i32 {
 
 /// Whether all is as it was.
 fn judge(before: &Count) -> i32 {
-    let after = Count::settled(before).unwrap_or_default();
-    if after.is_as(before) {
+    if Count::settled(before).is_some_and(|after| after.is_as(before)) {
         println!("storm: everything is where it was");
         0
     } else {
