@@ -8,6 +8,7 @@ use halyard_hil::verdict::{Case, Verdict};
 
 use super::boards;
 use super::commands;
+use super::readme;
 use super::report::Report;
 use super::session::{Failure, Session};
 use super::target::Bench;
@@ -23,15 +24,16 @@ const BOOT_BUDGET: u64 = 10_000_000;
 const MEMORY_BUDGET: u64 = 4096;
 
 /// What the shell shows when it waits for a line.
-const PROMPT: &str = "halyard:/$ ";
+pub(crate) const PROMPT: &str = "halyard:/$ ";
 
 /// A check: its name and what it does. It gives the figure it found, or fails.
 type Check = (&'static str, fn(&Bench<'_>) -> Result<String, Failure>);
 
 /// Every check, in the order they are run.
-const CHECKS: [Check; 5] = [
+const CHECKS: [Check; 6] = [
     ("image_size_under_1_mib", image_size),
     ("boot_reaches_prompt_and_exit_ends_it", prompt),
+    ("readme_session_is_what_the_board_answers", readme::check),
     ("boot_brings_up_all_cpus", boards::all_cpus),
     ("boot_command_exit_code_is_the_machines", exit_code),
     ("boot_to_init_keeps_its_budgets", budgets),

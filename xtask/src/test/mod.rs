@@ -5,6 +5,7 @@ mod checks;
 mod commands;
 mod host;
 pub(crate) mod linux;
+mod readme;
 pub(crate) mod report;
 pub(crate) mod session;
 pub(crate) mod target;
