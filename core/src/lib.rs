@@ -26,6 +26,10 @@ extern crate self as halyard_core;
 #[path = "../../arch/host/src/machine/mod.rs"]
 pub(crate) mod host;
 
+#[cfg(not(loom))]
+#[cfg(test)]
+pub(crate) mod bench;
+
 pub mod boot;
 pub mod counters;
 pub mod fs;

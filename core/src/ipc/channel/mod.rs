@@ -102,3 +102,7 @@ impl State {
         self.calls.remove(at)
     }
 }
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod model_tests;

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use halyard_abi::nr;
 
-use super::bench::*;
+use crate::bench::*;
 use crate::host::{Label, Program};
 
 /// Rules 11, 18, 22.

@@ -4,7 +4,7 @@ use std::vec;
 
 use halyard_abi::nr;
 
-use super::bench::*;
+use crate::bench::*;
 use crate::host::{Config, Label};
 
 /// A child stopped and continued again and again always goes on: no continuation is lost, wherever the stop stood.

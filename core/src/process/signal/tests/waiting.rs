@@ -4,7 +4,7 @@ use std::vec;
 
 use halyard_abi::nr;
 
-use super::bench::*;
+use crate::bench::*;
 use crate::host::{Label, Program};
 
 const SPARE: u64 = DATA + 0x100;

@@ -23,72 +23,72 @@ use crate::sched::run_queue::Policy;
 use crate::sched::task::Task;
 
 /// Where programs may read and write: everything from here to [`DATA_END`].
-pub(super) const DATA: u64 = 0x1_0000;
+pub(crate) const DATA: u64 = 0x1_0000;
 /// First address beyond the data.
-pub(super) const DATA_END: u64 = 0x100_0000;
+pub(crate) const DATA_END: u64 = 0x100_0000;
 /// The stack pointer at the start.
-pub(super) const STACK: u64 = 0x8_0000;
+pub(crate) const STACK: u64 = 0x8_0000;
 /// Where the bench's own calls keep what they pass by address.
 const SCRATCH: u64 = DATA_END - 0x1000;
 /// Where steps are.
 const INIT_CODE: u64 = 0x1000_0000;
 const TEST_CODE: u64 = 0x2000_0000;
 
-pub(super) const EINTR: i64 = -4;
-pub(super) const EAGAIN: i64 = -11;
-pub(super) const EPERM: i64 = -1;
-pub(super) const ESRCH: i64 = -3;
-pub(super) const ECHILD: i64 = -10;
-pub(super) const EINVAL: i64 = -22;
-pub(super) const EFAULT: i64 = -14;
-pub(super) const ENOMEM: i64 = -12;
+pub(crate) const EINTR: i64 = -4;
+pub(crate) const EAGAIN: i64 = -11;
+pub(crate) const EPERM: i64 = -1;
+pub(crate) const ESRCH: i64 = -3;
+pub(crate) const ECHILD: i64 = -10;
+pub(crate) const EINVAL: i64 = -22;
+pub(crate) const EFAULT: i64 = -14;
+pub(crate) const ENOMEM: i64 = -12;
 
-pub(super) const SA_SIGINFO: u64 = 4;
-pub(super) const SA_ONSTACK: u64 = 0x0800_0000;
-pub(super) const SA_RESTART: u64 = 0x1000_0000;
-pub(super) const SA_NODEFER: u64 = 0x4000_0000;
-pub(super) const SA_RESETHAND: u64 = 0x8000_0000;
-pub(super) const SIG_BLOCK: u64 = 0;
-pub(super) const SIG_UNBLOCK: u64 = 1;
-pub(super) const SIG_SETMASK: u64 = 2;
+pub(crate) const SA_SIGINFO: u64 = 4;
+pub(crate) const SA_ONSTACK: u64 = 0x0800_0000;
+pub(crate) const SA_RESTART: u64 = 0x1000_0000;
+pub(crate) const SA_NODEFER: u64 = 0x4000_0000;
+pub(crate) const SA_RESETHAND: u64 = 0x8000_0000;
+pub(crate) const SIG_BLOCK: u64 = 0;
+pub(crate) const SIG_UNBLOCK: u64 = 1;
+pub(crate) const SIG_SETMASK: u64 = 2;
 
 /// What steps note, outside the emulated machine.
 #[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u64>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u64>>>);
 
 impl Log {
-    pub(super) fn note(&self, value: u64) {
+    pub(crate) fn note(&self, value: u64) {
         self.0.lock().unwrap().push(value);
     }
 
-    pub(super) fn take(&self) -> Vec<u64> {
+    pub(crate) fn take(&self) -> Vec<u64> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
 /// The bit of a signal in a set.
-pub(super) const fn bit(signal: u64) -> u64 {
+pub(crate) const fn bit(signal: u64) -> u64 {
     1 << (signal - 1)
 }
 
 /// Runs `write`'s program as a child of init, with nothing blocked and nothing set. Returns the exit code that a shell
 /// would show; the program under test ends with 0 if it falls off its end.
-pub(super) fn run(write: impl FnOnce(&mut Program)) -> u8 {
+pub(crate) fn run(write: impl FnOnce(&mut Program)) -> u8 {
     run_on(Config::default(), write)
 }
 
 /// As [`run`], on a machine of one's choice.
-pub(super) fn run_on(config: Config, write: impl FnOnce(&mut Program)) -> u8 {
+pub(crate) fn run_on(config: Config, write: impl FnOnce(&mut Program)) -> u8 {
     run_from(INIT_CODE, config, |program, _| write(program))
 }
 
 /// As [`run`]; the steps may reach into the kernel.
-pub(super) fn run_in(write: impl FnOnce(&mut Program, &'static Kernel)) -> u8 {
+pub(crate) fn run_in(write: impl FnOnce(&mut Program, &'static Kernel)) -> u8 {
     run_from(INIT_CODE, Config::default(), write)
 }
 
 /// Runs `write`'s program as init itself. Returns the exit code of the machine.
-pub(super) fn run_as_init(write: impl FnOnce(&mut Program)) -> u8 {
+pub(crate) fn run_as_init(write: impl FnOnce(&mut Program)) -> u8 {
     run_from(TEST_CODE, Config::default(), |program, _| write(program))
 }
 
@@ -214,7 +214,7 @@ fn start_init(kernel: &'static Kernel, memory: &'static Memory, start: u64) {
 }
 
 /// What tests write programs with, beside [`Program`]'s own.
-pub(super) trait Script {
+pub(crate) trait Script {
     /// Sets a handler; the call must succeed.
     fn handle(&mut self, signal: u64, handler: &Place, flags: u64, mask: u64) -> &mut Self;
     /// Sets SIG_DFL (0) or SIG_IGN (1).
@@ -363,7 +363,7 @@ impl Script for Program {
 }
 
 /// Stores words at an address.
-pub(super) fn store_words(cpu: &HostCpu<'_>, address: u64, words: &[u64]) -> Result<(), Trap> {
+pub(crate) fn store_words(cpu: &HostCpu<'_>, address: u64, words: &[u64]) -> Result<(), Trap> {
     words
         .iter()
         .zip((address..).step_by(8))
