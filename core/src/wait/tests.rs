@@ -1,7 +1,9 @@
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::pin::Pin;
+use core::sync::atomic::Ordering;
 
 use super::testing::{Bell, TestSleeper};
 use super::*;
