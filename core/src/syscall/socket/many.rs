@@ -6,7 +6,9 @@ use alloc::sync::Arc;
 use halyard_abi::socket::{MSG_DONTWAIT, MSG_WAITFORONE};
 
 use super::Caller;
-use super::message::{Header, Receiving, Sending};
+use super::message::Header;
+use super::receive::Receiving;
+use super::send::Sending;
 use crate::fs::open_file::OpenFile;
 use crate::machine::UserAddr;
 use crate::mm::IOV_MAX;

@@ -9,13 +9,16 @@ mod control;
 mod many;
 mod message;
 mod option;
+mod receive;
+mod send;
 
 pub(super) use connect::{
     accept, accept4, bind, connect, getpeername, getsockname, listen, shutdown, socket, socketpair,
 };
 pub(super) use many::{recvmmsg, sendmmsg};
-pub(super) use message::{read, readv, recvfrom, recvmsg, sendmsg, sendto, write, writev};
 pub(super) use option::{getsockopt, setsockopt};
+pub(super) use receive::{read, readv, recvfrom, recvmsg};
+pub(super) use send::{sendmsg, sendto, write, writev};
 
 use alloc::sync::Arc;
 
