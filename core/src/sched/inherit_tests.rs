@@ -1,3 +1,5 @@
+//! Inheritance of priority against a plain model: everybody runs with the highest rank of those who wait for them.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::vec;

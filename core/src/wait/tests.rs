@@ -1,3 +1,5 @@
+//! Waiting, step by step: who is woken, who keeps the place, what an ended wait leaves.
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -1,3 +1,5 @@
+//! Event counters alone, and against a plain number under random operations.
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

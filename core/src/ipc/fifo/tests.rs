@@ -1,3 +1,5 @@
+//! Opening FIFOs: who waits for whom, and what is left when an opener gives up.
+
 use alloc::boxed::Box;
 use core::future::Future;
 use core::task::{Context, Poll};

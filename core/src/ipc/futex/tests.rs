@@ -1,3 +1,5 @@
+//! Futexes over a table of their own: keys, wakes, requeues.
+
 use super::table::{Place, Table};
 use super::*;
 use crate::Errno;

@@ -1,7 +1,7 @@
 //! The socket calls (socket(2) and its kin), for Unix-domain sockets.
 //!
-//! `address` reads and writes names, `connect` makes and joins sockets, `message` sends and receives, `control` has what
-//! comes besides bytes, `option` getsockopt and setsockopt.
+//! `address` reads and writes names, `connect` makes and joins sockets, `message` reads message headers, `send` and
+//! `receive` move bytes and messages, `control` has what comes besides bytes, `option` getsockopt and setsockopt.
 
 mod address;
 mod connect;

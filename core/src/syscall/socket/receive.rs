@@ -6,12 +6,11 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use halyard_abi::socket::{
-    MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_OOB, MSG_PEEK, MSG_TRUNC,
-    MSG_WAITALL,
+    MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL,
 };
 use zerocopy::IntoBytes;
 
-use super::address::{self};
+use super::address;
 use super::control::Room;
 use super::message::{CONTROL_LENGTH, Header, NAME_LENGTH, waits};
 use super::{Caller, Party, interrupted};

@@ -4,9 +4,7 @@
 
 use alloc::sync::{Arc, Weak};
 
-use halyard_abi::socket::{
-    MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB,
-};
+use halyard_abi::socket::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB};
 
 use super::address::Address;
 use super::connect::name_if_needed;
