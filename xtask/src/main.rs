@@ -11,6 +11,7 @@ mod cli;
 mod debug;
 mod differ;
 mod doctor;
+mod image;
 mod machine;
 mod process;
 mod qemu_pine64;
@@ -55,6 +56,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<ExitCode> {
         Verb::Test(args) => test::verb(&workspace, ui, consent, &args),
         Verb::Differ(args) => differ::verb(&workspace, ui, consent, &args),
         Verb::Size(args) => size::verb(&workspace, ui, consent, &args),
+        Verb::Image(args) => image::verb(&workspace, ui, consent, &args),
         Verb::Tidy => tidy::verb(&workspace, ui, consent),
         Verb::Doctor => doctor::verb(&workspace, ui),
         Verb::Setup => setup::verb(&workspace, ui, consent),
