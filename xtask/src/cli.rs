@@ -48,6 +48,8 @@ pub(crate) enum Verb {
     Size(BuildArgs),
     /// Make the image of a memory card that a board starts from
     Image(crate::image::ImageVerbArgs),
+    /// Put kernel and initramfs on a board's memory card, or write the card whole
+    Flash(crate::flash::FlashArgs),
     /// Check the rules of the house: who uses whom, where unsafe stands, rustfmt, clippy
     Tidy,
     /// Say what is present, what is missing and how it would be got; changes nothing

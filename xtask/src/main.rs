@@ -11,6 +11,7 @@ mod cli;
 mod debug;
 mod differ;
 mod doctor;
+mod flash;
 mod image;
 mod machine;
 mod process;
@@ -57,6 +58,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<ExitCode> {
         Verb::Differ(args) => differ::verb(&workspace, ui, consent, &args),
         Verb::Size(args) => size::verb(&workspace, ui, consent, &args),
         Verb::Image(args) => image::verb(&workspace, ui, consent, &args),
+        Verb::Flash(args) => flash::verb(&workspace, ui, consent, &args, cli.yes),
         Verb::Tidy => tidy::verb(&workspace, ui, consent),
         Verb::Doctor => doctor::verb(&workspace, ui),
         Verb::Setup => setup::verb(&workspace, ui, consent),

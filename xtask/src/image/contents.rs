@@ -17,6 +17,9 @@ const INITRAMFS: &str = "initrd.img";
 /// What the Raspberry Pi's firmware is told. Source: the firmware's documentation of config.txt.
 const CONFIG: &str = include_str!("config.txt");
 
+/// Files that a person may have made their own: `flash` does not write over them.
+pub(crate) const KEPT: [&str; 1] = ["config.txt"];
+
 /// Everything on a card.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Contents {

@@ -22,7 +22,8 @@ use crate::ui::Ui;
 use crate::workspace::Workspace;
 
 use contents::gather;
-pub(crate) use contents::Contents;
+pub(crate) use contents::{Contents, KEPT};
+pub(crate) use disk::{LABEL, write};
 
 const AFTER: &str = "\
 Examples:
