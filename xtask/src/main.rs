@@ -14,6 +14,7 @@ mod doctor;
 mod flash;
 mod image;
 mod machine;
+mod monitor;
 mod process;
 mod qemu_pine64;
 mod run;
@@ -59,6 +60,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<ExitCode> {
         Verb::Size(args) => size::verb(&workspace, ui, consent, &args),
         Verb::Image(args) => image::verb(&workspace, ui, consent, &args),
         Verb::Flash(args) => flash::verb(&workspace, ui, consent, &args, cli.yes),
+        Verb::Monitor(args) => monitor::verb(&workspace, ui, &args),
         Verb::Tidy => tidy::verb(&workspace, ui, consent),
         Verb::Doctor => doctor::verb(&workspace, ui),
         Verb::Setup => setup::verb(&workspace, ui, consent),
