@@ -20,6 +20,40 @@ pub struct Board {
     pub package: String,
     /// How QEMU plays it, where it does.
     pub qemu: Option<QemuBoard>,
+    /// What a memory card for it holds, where it starts from one.
+    pub card: Option<Card>,
+}
+
+/// What a memory card holds besides kernel and initramfs, so that the board's own firmware starts from it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// What the kernel is called on the card.
+    pub kernel: String,
+    /// The device tree, by its file name in Debian's arm64 kernel package.
+    pub dtb: String,
+    /// The firmware itself finds the tree and hands it over, and is told by `config.txt` what to start. Otherwise
+    /// U-Boot loads the tree from the card.
+    #[serde(default)]
+    pub config: bool,
+    /// Files of the firmware, as `package/path`; they lie in the root of the file system.
+    #[serde(default)]
+    pub firmware: Vec<String>,
+    /// What lies in front of the file system.
+    #[serde(default)]
+    pub raw: Vec<Raw>,
+    /// A U-Boot, as `package/path`, that starts the card in an emulator that cannot run the firmware.
+    pub emulated_by: Option<String>,
+}
+
+/// Bytes at a fixed place of a memory card.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Raw {
+    /// The file, as `package/path`.
+    pub file: String,
+    /// The place, in bytes from the card's first.
+    pub at: u64,
 }
 
 /// The machine QEMU makes of a board.

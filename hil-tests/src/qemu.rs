@@ -46,6 +46,40 @@ pub struct Options {
 
 /// The command that boots `boot` on the machine QEMU makes of `board`.
 pub fn command(board: &QemuBoard, boot: &Boot, options: &Options) -> Command {
+    let mut command = machine(board, options);
+    command.arg("-kernel").arg(&boot.kernel);
+    if let Some(dtb) = &options.dtb {
+        command.arg("-dtb").arg(dtb);
+    }
+    if let Some(initrd) = &boot.initrd {
+        command.arg("-initrd").arg(initrd);
+    }
+    command.args(["-append", &boot.args.line()]);
+    command
+}
+
+/// The command that starts the machine from a memory card: by `loader` in the firmware's stead, or by what is on the card.
+pub fn card_command(
+    board: &QemuBoard,
+    card: &Path,
+    loader: Option<&Path>,
+    options: &Options,
+) -> Command {
+    let mut command = machine(board, options);
+    let drive = format!("if=sd,format=raw,file={}", card.display());
+    command.args(["-drive", &drive]);
+    if let Some(loader) = loader {
+        command.arg("-kernel").arg(loader);
+        // The firmware would hand a tree over too.
+        if let Some(dtb) = &options.dtb {
+            command.arg("-dtb").arg(dtb);
+        }
+    }
+    command
+}
+
+/// The machine, with nothing to start yet.
+fn machine(board: &QemuBoard, options: &Options) -> Command {
     let program = options.program.as_deref();
     let mut command = Command::new(program.unwrap_or(Path::new(PROGRAM)));
     command.args(["-M", &board.machine]);
@@ -78,14 +112,6 @@ pub fn command(board: &QemuBoard, boot: &Boot, options: &Options) -> Command {
     if options.debugger {
         command.args(["-S", "-gdb", "tcp:127.0.0.1:1234"]);
     }
-    command.arg("-kernel").arg(&boot.kernel);
-    if let Some(dtb) = &options.dtb {
-        command.arg("-dtb").arg(dtb);
-    }
-    if let Some(initrd) = &boot.initrd {
-        command.arg("-initrd").arg(initrd);
-    }
-    command.args(["-append", &boot.args.line()]);
     command
 }
 

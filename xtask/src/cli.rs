@@ -46,6 +46,12 @@ pub(crate) enum Verb {
     Debug(DebugArgs),
     /// Say how large the kernel is, by segment and by section
     Size(BuildArgs),
+    /// Make the image of a memory card that a board starts from
+    Image(crate::image::ImageVerbArgs),
+    /// Put kernel and initramfs on a board's memory card, or write the card whole
+    Flash(crate::flash::FlashArgs),
+    /// Talk to a board over its serial line; backtraces get files and lines
+    Monitor(crate::monitor::MonitorArgs),
     /// Check the rules of the house: who uses whom, where unsafe stands, rustfmt, clippy
     Tidy,
     /// Say what is present, what is missing and how it would be got; changes nothing

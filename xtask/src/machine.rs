@@ -57,7 +57,7 @@ fn check_version(board: &QemuBoard) -> Result<()> {
 }
 
 /// The device tree of that name.
-fn device_tree(workspace: &Workspace, ui: &Ui, name: &str) -> Result<PathBuf> {
+pub(crate) fn device_tree(workspace: &Workspace, ui: &Ui, name: &str) -> Result<PathBuf> {
     if let Some(directory) = env::var_os(DIRECTORY) {
         let file = Path::new(&directory).join(name);
         if !file.is_file() {

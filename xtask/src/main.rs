@@ -11,7 +11,10 @@ mod cli;
 mod debug;
 mod differ;
 mod doctor;
+mod flash;
+mod image;
 mod machine;
+mod monitor;
 mod process;
 mod qemu_pine64;
 mod run;
@@ -55,6 +58,9 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<ExitCode> {
         Verb::Test(args) => test::verb(&workspace, ui, consent, &args),
         Verb::Differ(args) => differ::verb(&workspace, ui, consent, &args),
         Verb::Size(args) => size::verb(&workspace, ui, consent, &args),
+        Verb::Image(args) => image::verb(&workspace, ui, consent, &args),
+        Verb::Flash(args) => flash::verb(&workspace, ui, consent, &args, cli.yes),
+        Verb::Monitor(args) => monitor::verb(&workspace, ui, &args),
         Verb::Tidy => tidy::verb(&workspace, ui, consent),
         Verb::Doctor => doctor::verb(&workspace, ui),
         Verb::Setup => setup::verb(&workspace, ui, consent),

@@ -2,6 +2,7 @@
 //!
 //! Everything here goes to standard error. Colour follows the terminal and `NO_COLOR`, as the console crate reads them.
 
+use std::cell::Cell;
 use std::env;
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,29 @@ impl Ui {
             bar,
             label,
             started: Instant::now(),
+        }
+    }
+
+    /// Begins to move so many bytes.
+    pub(crate) fn bar(&self, label: &'static str, total: u64) -> Bar {
+        let bar = if self.terminal {
+            ProgressBar::new(total)
+        } else {
+            ProgressBar::hidden()
+        };
+        let template = "{prefix} [{wide_bar:.cyan}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        bar.set_prefix(label);
+        if !self.terminal {
+            eprintln!("      {label} {total} bytes ...");
+        }
+        Bar {
+            bar,
+            label,
+            total,
+            tenths: Cell::new((!self.terminal).then_some(0)),
         }
     }
 
@@ -129,6 +153,31 @@ impl Step {
 
 impl Drop for Step {
     fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Bytes being moved: a bar on a terminal, and a line every tenth elsewhere.
+pub(crate) struct Bar {
+    bar: ProgressBar,
+    label: &'static str,
+    total: u64,
+    tenths: Cell<Option<u64>>,
+}
+
+impl Bar {
+    /// So many are done.
+    pub(crate) fn set(&self, done: u64) {
+        self.bar.set_position(done);
+        let now = done * 10 / self.total.max(1);
+        if self.tenths.get().is_some_and(|before| now > before) {
+            self.tenths.set(Some(now));
+            eprintln!("      {} {} %", self.label, now * 10);
+        }
+    }
+
+    /// All are.
+    pub(crate) fn done(self) {
         self.bar.finish_and_clear();
     }
 }

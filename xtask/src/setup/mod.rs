@@ -2,10 +2,11 @@
 //!
 //! [`needs`] knows what is needed and looks whether it is there, changing nothing; [`apt`] gets Debian packages;
 //! [`root`] becomes root for it; [`sources`] reads where apt gets them from; [`debian`] fetches another kernel to compare
-//! with, for which nobody is asked as it changes nothing. A verb calls [`ensure`] with the needs it has.
+//! with, for which nobody is asked as it changes nothing; so does [`firmware`] with what starts the boards. A verb calls [`ensure`] with the needs it has.
 
 mod apt;
 mod debian;
+mod firmware;
 mod needs;
 mod private_apt;
 mod root;
@@ -22,6 +23,7 @@ use crate::ui::Ui;
 use crate::workspace::Workspace;
 
 pub(crate) use debian::kernel as debian_kernel;
+pub(crate) use firmware::{copyright, fetch as fetch_firmware};
 pub(crate) use needs::{C_COMPILER, DEBUGGER, Need, PYTHON, State};
 pub(crate) use private_apt::{Kind, PrivateApt};
 
@@ -86,6 +88,9 @@ pub(crate) fn verb(workspace: &Workspace, ui: &Ui, consent: Consent) -> Result<E
     }
     if let Err(error) = debian_kernel(workspace, ui) {
         ui.warn(&format!("tests on Linux will be skipped: {error:#}"));
+    }
+    if let Err(error) = crate::image::fetch_all(workspace, ui) {
+        ui.warn(&format!("`image` and `flash` will want it: {error:#}"));
     }
     println!("Everything is there. Next: cargo xtask run");
     Ok(ExitCode::SUCCESS)

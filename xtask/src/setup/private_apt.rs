@@ -15,6 +15,8 @@ use super::{apt, sources};
 pub(crate) enum Kind {
     /// Packages of that architecture, and of no other.
     Binary(&'static str),
+    /// Packages for arm64, and among them those with firmware that is not free.
+    Firmware,
     /// Sources of packages.
     Source,
 }
@@ -32,10 +34,13 @@ impl PrivateApt {
         let codename = apt::codename().context("this machine's release has no name")?;
         let newer = sources::backports(&known, &codename)
             .context("no source of this machine's apt has its own release")?;
-        let release = sources::Source {
+        let mut release = sources::Source {
             suites: vec![codename],
             ..newer.clone()
         };
+        if let Kind::Firmware = kind {
+            release.components.push("non-free-firmware".into());
+        }
         for part in ["state/lists/partial", "cache/archives/partial", "none"] {
             make(&directory.join(part))?;
         }
@@ -93,7 +98,12 @@ fn configuration(directory: &Path, kind: Kind) -> String {
         ("Acquire::Languages", "none".into()),
         ("Acquire::Retries", "3".into()),
     ];
-    if let Kind::Binary(architecture) = kind {
+    let architecture = match kind {
+        Kind::Binary(architecture) => Some(architecture),
+        Kind::Firmware => Some("arm64"),
+        Kind::Source => None,
+    };
+    if let Some(architecture) = architecture {
         settings.push(("APT::Architecture", architecture.into()));
         settings.push(("APT::Architectures", architecture.into()));
     }

@@ -7,7 +7,12 @@ use crate::symbols::Symbols;
 
 const MAX_FRAMES: usize = 32;
 
+/// What stands before the bytes of a build id in its ELF note: three sizes and the name "GNU".
+const NOTE_HEADER: usize = 16;
+
 unsafe extern "C" {
+    static __build_id_start: u8;
+    static __build_id_end: u8;
     static __symbols_start: u8;
     static __symbols_end: u8;
 }
@@ -17,6 +22,20 @@ fn symbols() -> Symbols<'static> {
     let length = (&raw const __symbols_end).addr() - start.addr();
     // SAFETY: the linker script reserves these bytes in the image's read-only part, and nothing writes them.
     Symbols::new(unsafe { core::slice::from_raw_parts(start, length) })
+}
+
+/// The build id that the linker gave this kernel, in hexadecimal; nothing if it gave none.
+pub(crate) struct BuildId;
+
+impl fmt::Display for BuildId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = &raw const __build_id_start;
+        let length = (&raw const __build_id_end).addr() - start.addr();
+        // SAFETY: the linker script places the note in the image's read-only part, and nothing writes it.
+        let note = unsafe { core::slice::from_raw_parts(start, length) };
+        let bytes = note.get(NOTE_HEADER..).unwrap_or_default();
+        bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// A code address, shown with the function that it is in.

@@ -6,7 +6,7 @@ use core::arch::asm;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::backtrace::{self, Code};
+use super::backtrace::{self, BuildId, Code};
 use super::console::{self, println};
 use super::cpu::{self, FaultFrame};
 use super::{kernel_map, machine, power};
@@ -61,7 +61,7 @@ pub(crate) fn kernel_fault(frame: &FaultFrame, slot: u64) -> ! {
         let end = if index % 4 == 3 { "\n" } else { "" };
         console::print!("  x{index:<2} {value:016x}{end}");
     }
-    println!("\nbacktrace:");
+    println!("\nbuild {BuildId}\nbacktrace:");
     println!("  {}", Code(frame.pc));
     println!("  {} (link register)", Code(frame.x[30]));
     backtrace::print(frame.x[29]);
@@ -82,7 +82,7 @@ fn panic(info: &PanicInfo) -> ! {
     if let Some(place) = info.location() {
         println!("  at {place}");
     }
-    println!("backtrace:");
+    println!("build {BuildId}\nbacktrace:");
     backtrace::print(frame);
     power::die()
 }
