@@ -11,6 +11,10 @@ mod channel;
 mod epoll;
 mod eventfd;
 mod futex;
+mod fifo;
+mod pipe;
+mod posix_queue;
+mod posix_shm;
 mod semaphore;
 mod shared_memory;
 mod signals;
@@ -27,6 +31,18 @@ const LESSONS: &[Lesson] = &[
     ("epoll", "one process waits for many", epoll::run),
     ("eventfd", "a counter that wakes", eventfd::run),
     ("futex", "a semaphore in shared memory", futex::run),
+    ("fifo", "strangers meet at a name", fifo::run),
+    ("pipe", "a filter, its end, and a broken pipe", pipe::run),
+    (
+        "posix_queue",
+        "orders, the urgent first, and a bell",
+        posix_queue::run,
+    ),
+    (
+        "posix_shm",
+        "a shared board and a sealed letter",
+        posix_shm::run,
+    ),
     (
         "semaphore",
         "philosophers take two forks at once",
