@@ -13,7 +13,10 @@ extern crate self as halyard_drivers;
 #[cfg(test)]
 extern crate std;
 
+pub mod bcm2835_pm;
+pub mod bcm2835_rng;
 pub mod dt;
+pub mod iproc_rng200;
 pub mod irq;
 pub mod mmio;
 pub mod pl011;
@@ -21,4 +24,5 @@ pub mod pl031;
 pub mod pl061;
 pub mod psci;
 pub mod serial;
+pub mod sunxi_wdt;
 pub mod uart16550;

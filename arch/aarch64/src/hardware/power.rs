@@ -1,15 +1,24 @@
-//! How the machine, or one CPU of it, starts and stops: PSCI (Arm DEN 0022), and semihosting where an emulator listens.
+//! How the machine, or one CPU of it, starts and stops: PSCI (Arm DEN 0022), a Raspberry Pi's power management, and semihosting where
+//! an emulator listens.
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use aarch64_cpu::registers::{CNTFRQ_EL0, Readable};
+use halyard_cell::SpinLock;
+use halyard_drivers::bcm2835_pm::{self, Bcm2835Pm};
+use halyard_drivers::dt::Tree;
 use halyard_drivers::psci::{Conduit, Psci};
 use smccc::{Call, Hvc, Smc, psci};
 
 use super::console::println;
 use super::once::Once;
+use super::registers::Registers;
+use super::timer;
 
 static PSCI: Once<Psci> = Once::new();
+/// A Pi's, where there is no PSCI.
+static PI: Once<SpinLock<Bcm2835Pm<Registers>>> = Once::new();
 /// An emulator takes HLT #0xf000; on metal it is an undefined instruction.
 static SEMIHOSTING: AtomicBool = AtomicBool::new(false);
 
@@ -17,9 +26,22 @@ static SEMIHOSTING: AtomicBool = AtomicBool::new(false);
 const PANIC_CODE: u8 = 101;
 
 /// What the device tree and the command line say.
-pub(crate) fn init(psci: Option<Psci>, command_line: &str) {
-    if let Some(psci) = psci {
-        PSCI.set(psci);
+pub(crate) fn init(tree: &Tree<'_>, command_line: &str) {
+    match Psci::find(tree) {
+        Ok(Some(psci)) => {
+            PSCI.set(psci);
+        }
+        Ok(None) => {}
+        Err(error) => println!("PSCI: {error}"),
+    }
+    if let Some(node) = tree.compatible(bcm2835_pm::COMPATIBLE).next() {
+        match Registers::of(&node, 0).map(Bcm2835Pm::new) {
+            Ok(Ok(pi)) => {
+                PI.set(SpinLock::new(pi));
+            }
+            Ok(Err(error)) => println!("{node}: {error}"),
+            Err(error) => println!("{node}: {error}"),
+        }
     }
     let wanted = words(command_line).any(|word| word == "semihosting");
     SEMIHOSTING.store(wanted, Ordering::Relaxed);
@@ -86,6 +108,10 @@ pub(crate) fn off(code: u8) -> ! {
         Some(Conduit::Smc) => psci::system_off::<Smc>(),
         None => Ok(()),
     };
+    if let Some(pi) = PI.get() {
+        pi.lock().power_off();
+        wait_for_the_end();
+    }
     halt()
 }
 
@@ -96,7 +122,19 @@ pub(crate) fn reboot() -> ! {
         Some(Conduit::Smc) => psci::system_reset::<Smc>(),
         None => Ok(()),
     };
+    if let Some(pi) = PI.get() {
+        pi.lock().reset();
+        wait_for_the_end();
+    }
     halt()
+}
+
+/// Gives the hardware a second to do what it was told.
+fn wait_for_the_end() {
+    let start = timer::counter();
+    while timer::counter().wrapping_sub(start) < CNTFRQ_EL0.get() {
+        core::hint::spin_loop();
+    }
 }
 
 /// How to ask for SYSTEM_OFF and SYSTEM_RESET, if they are there.

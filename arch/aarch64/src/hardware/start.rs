@@ -11,7 +11,6 @@ use halyard_core::machine::Frame;
 use halyard_core::mm::Memory;
 use halyard_drivers::dt::{Node, Tree};
 use halyard_drivers::pl031::{self, Pl031};
-use halyard_drivers::psci::Psci;
 
 use super::console::{self, EarlyUart, println};
 use super::device_tree;
@@ -52,11 +51,7 @@ pub fn start(device_tree: u64, board: &'static Board) -> ! {
         Err(error) => cannot_boot(format_args!("the device tree at {device_tree:#x}: {error}")),
     };
     let command_line = tree.chosen().map_or("", |chosen| chosen.bootargs());
-    let psci = Psci::find(&tree).unwrap_or_else(|error| {
-        println!("PSCI: {error}");
-        None
-    });
-    power::init(psci, command_line);
+    power::init(&tree, command_line);
     let console = console::init(&tree, command_line);
     let ram = match ram::find(&tree, tree_at, tree.cpus().count()) {
         Ok(ram) => ram,
