@@ -21,6 +21,8 @@ mod tree;
 #[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod read_everything;
 #[cfg(test)]
 mod real_tree_tests;
