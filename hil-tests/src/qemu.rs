@@ -23,6 +23,8 @@ pub enum Serial {
     Terminal,
     /// A file that it is written to; nothing can be typed.
     File(PathBuf),
+    /// A pseudo terminal, as a USB serial cable is one; the machine waits, switched off, for orders at this socket.
+    Pty(PathBuf),
 }
 
 /// How to differ from what the board's entry says.
@@ -90,7 +92,10 @@ fn machine(board: &QemuBoard, options: &Options) -> Command {
     command.args(["-smp", &options.cpus.unwrap_or(board.cpus).to_string()]);
     command.args(["-m", options.memory.as_deref().unwrap_or(&board.memory)]);
     command.args(&board.args);
-    command.args(["-display", "none", "-no-reboot"]);
+    command.args(["-display", "none"]);
+    if !matches!(options.serial, Serial::Pty(_)) {
+        command.arg("-no-reboot");
+    }
     // Lines before the console's are left in the air.
     command.args(["-serial", "null"].repeat(board.serial));
     match &options.serial {
@@ -102,6 +107,11 @@ fn machine(board: &QemuBoard, options: &Options) -> Command {
             "-serial",
             &format!("file:{}", path.display()),
         ]),
+        Serial::Pty(orders) => {
+            let orders = format!("unix:{},server=on,wait=off", orders.display());
+            command.args(["-monitor", "none", "-serial", "pty", "-S", "-no-shutdown"]);
+            command.args(["-qmp", &orders])
+        }
     };
     if board.exit == ExitMethod::Semihosting {
         command.args(["-semihosting-config", "enable=on,target=native"]);

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::bootargs::BootArgs;
 use crate::console::Console;
+use crate::verdict::Verdict;
 
 /// What a rig is to boot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot {
     /// The flat arm64 Image.
     pub kernel: PathBuf,
@@ -36,6 +37,24 @@ pub enum RigError {
         /// What it said.
         why: String,
     },
+    /// The kernel could not be put on the board.
+    #[error("{rig}: the kernel could not be put on the board: {why}")]
+    Flash {
+        /// Which rig.
+        rig: String,
+        /// What the program that does it said.
+        why: String,
+    },
+}
+
+impl RigError {
+    /// What a test comes to that this kept from running.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Flash { .. } => Verdict::Flash(self.to_string()),
+            Self::Start { .. } | Self::Failed { .. } => Verdict::Infra(self.to_string()),
+        }
+    }
 }
 
 /// A machine that can be switched on and off. Dropping a rig switches it off.

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The outcome of one test, with the reason where there is one.
 ///
-/// The last two tell a broken kernel from a broken bench: a kernel is only blamed for what it was given a chance to do.
+/// The last three tell a broken kernel from a broken bench: a kernel is only blamed for what it was given a chance to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It did what it should.
@@ -15,6 +15,8 @@ pub enum Verdict {
     Skip(String),
     /// The rig failed before the kernel could: QEMU missing, a serial line gone.
     Infra(String),
+    /// The rig ran, but the kernel could not be put on the board.
+    Flash(String),
     /// The rig ran, but the kernel never reached the program under test.
     NoBoot(String),
 }
@@ -25,11 +27,20 @@ impl Verdict {
         !matches!(self, Self::Pass | Self::Skip(_))
     }
 
+    /// Whether it speaks against the rig and not against the kernel.
+    pub fn blames_rig(&self) -> bool {
+        matches!(self, Self::Infra(_) | Self::Flash(_))
+    }
+
     /// The reason, where there is one.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Pass => None,
-            Self::Fail(why) | Self::Skip(why) | Self::Infra(why) | Self::NoBoot(why) => Some(why),
+            Self::Fail(why)
+            | Self::Skip(why)
+            | Self::Infra(why)
+            | Self::Flash(why)
+            | Self::NoBoot(why) => Some(why),
         }
     }
 }
@@ -41,6 +52,7 @@ impl fmt::Display for Verdict {
             Self::Fail(_) => "FAIL",
             Self::Skip(_) => "SKIP",
             Self::Infra(_) => "INFRA",
+            Self::Flash(_) => "FLASH",
             Self::NoBoot(_) => "NOBOOT",
         })
     }

@@ -50,6 +50,8 @@ pub(crate) enum Verb {
     Image(crate::image::ImageVerbArgs),
     /// Put kernel and initramfs on a board's memory card, or write the card whole
     Flash(crate::flash::FlashArgs),
+    /// Test on hardware: the suites on every board of a rig, or on QEMU machines in their stead
+    Hil(crate::hil::HilArgs),
     /// Talk to a board over its serial line; backtraces get files and lines
     Monitor(crate::monitor::MonitorArgs),
     /// Check the rules of the house: who uses whom, where unsafe stands, rustfmt, clippy

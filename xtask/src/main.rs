@@ -12,6 +12,7 @@ mod debug;
 mod differ;
 mod doctor;
 mod flash;
+mod hil;
 mod image;
 mod machine;
 mod monitor;
@@ -60,6 +61,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<ExitCode> {
         Verb::Size(args) => size::verb(&workspace, ui, consent, &args),
         Verb::Image(args) => image::verb(&workspace, ui, consent, &args),
         Verb::Flash(args) => flash::verb(&workspace, ui, consent, &args, cli.yes),
+        Verb::Hil(args) => hil::verb(&workspace, ui, consent, &args),
         Verb::Monitor(args) => monitor::verb(&workspace, ui, &args),
         Verb::Tidy => tidy::verb(&workspace, ui, consent),
         Verb::Doctor => doctor::verb(&workspace, ui),

@@ -24,7 +24,9 @@ impl Report {
         let mark = match &case.verdict {
             Verdict::Pass => style(&case.verdict).green(),
             Verdict::Skip(_) => style(&case.verdict).yellow(),
-            Verdict::Fail(_) | Verdict::Infra(_) | Verdict::NoBoot(_) => style(&case.verdict).red(),
+            Verdict::Fail(_) | Verdict::Infra(_) | Verdict::Flash(_) | Verdict::NoBoot(_) => {
+                style(&case.verdict).red()
+            }
         };
         match case.verdict.reason() {
             Some(why) => println!("{mark:6} {}: {why}", case.name),
@@ -55,7 +57,9 @@ impl Report {
         match verdict {
             Verdict::Pass => self.passed += 1,
             Verdict::Skip(_) => self.skipped += 1,
-            Verdict::Fail(_) | Verdict::Infra(_) | Verdict::NoBoot(_) => self.failed += 1,
+            Verdict::Fail(_) | Verdict::Infra(_) | Verdict::Flash(_) | Verdict::NoBoot(_) => {
+                self.failed += 1
+            }
         }
     }
 
