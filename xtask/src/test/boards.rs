@@ -41,7 +41,9 @@ pub(crate) fn run(
     (name, board): (&str, &QemuBoard),
     args: &TestArgs,
 ) -> Result<()> {
-    let options = match options(workspace, ui, consent, board) {
+    // Minutes of building another QEMU are not begun without consent, nor in a run of everything.
+    let may_build = args.boards && consent.is_given();
+    let options = match options(workspace, ui, consent, board, may_build) {
         Ok(options) => options,
         Err(why) => {
             report.case(&Case::new(name, Verdict::Skip(format!("{why:#}"))));
@@ -65,11 +67,17 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// What the machine needs. Minutes of building are not begun without consent.
-fn options(workspace: &Workspace, ui: &Ui, consent: Consent, board: &QemuBoard) -> Result<Options> {
-    if board.own && !consent.is_given() && qemu_pine64::built(workspace).is_none() {
+/// What the machine needs. Error: it cannot be had, or only if it may be built.
+fn options(
+    workspace: &Workspace,
+    ui: &Ui,
+    consent: Consent,
+    board: &QemuBoard,
+    may_build: bool,
+) -> Result<Options> {
+    if board.own && !may_build && qemu_pine64::built(workspace).is_none() {
         anyhow::bail!(
-            "the QEMU that plays it is built by: cargo xtask qemu-pine64 (or with --yes, here)"
+            "the QEMU that plays it is built by: cargo xtask qemu-pine64 (or by: cargo xtask test --boards --yes)"
         );
     }
     machine::options(workspace, ui, consent, board)

@@ -23,8 +23,7 @@ use crate::workspace::Workspace;
 use report::Report;
 
 /// What takes long or wants more of the machine, and how it is asked for.
-const ELSEWHERE: [(&str, &str); 3] = [
-    ("the other boards", "test --boards"),
+const ELSEWHERE: [(&str, &str); 2] = [
     ("the suites on Debian's Linux", "test --on linux"),
     ("random programs compared with Linux", "differ"),
 ];
@@ -54,7 +53,7 @@ pub(crate) fn verb(
             target::run(workspace, ui, consent, report, args)
         });
     }
-    if args.boards {
+    if args.boards || (all && filter.is_none()) {
         for board in boards::others(workspace, &args.build.board) {
             part(
                 ui,
