@@ -26,8 +26,8 @@ extern crate self as halyard_core;
 #[path = "../../arch/host/src/machine/mod.rs"]
 pub(crate) mod host;
 
-#[cfg(not(loom))]
 #[cfg(test)]
+#[allow(dead_code, reason = "no one test uses all of it")]
 pub(crate) mod bench;
 
 pub mod boot;
