@@ -2,8 +2,8 @@
 //!
 //! Not first come first served, on purpose: in a queue of tickets each CPU waits for all before it, and if one of these does not
 //! run at the moment, because a hypervisor or an emulator has fewer processors than the machine has CPUs, all behind it
-//! stand still with the lock free. Seen with four CPUs on two processors: seconds for what takes half of one. Locks are held
-//! for tens of instructions, so on few CPUs nobody waits long without an order either.
+//! stand still with the lock free. Seen with four CPUs on two processors: seconds for what takes half of one. The price: there is
+//! no bound on how often others are served before one that waits.
 //!
 //! The kernel runs with interrupts masked, so holding one across an interrupt cannot happen; the guard is not `Send`, so
 //! holding one across an `.await` of a `Send` future does not compile.

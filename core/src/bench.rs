@@ -87,6 +87,11 @@ pub(crate) fn run_in(write: impl FnOnce(&mut Program, &'static Kernel)) -> u8 {
     run_from(INIT_CODE, Config::default(), write)
 }
 
+/// As [`run_in`], on a machine of one's choice.
+pub(crate) fn run_in_on(config: Config, write: impl FnOnce(&mut Program, &'static Kernel)) -> u8 {
+    run_from(INIT_CODE, config, write)
+}
+
 /// Runs `write`'s program as init itself. Returns the exit code of the machine.
 pub(crate) fn run_as_init(write: impl FnOnce(&mut Program)) -> u8 {
     run_from(TEST_CODE, Config::default(), |program, _| write(program))

@@ -190,7 +190,7 @@ pub(crate) fn make_kernel(info: &BootInfo) -> core::result::Result<Kernel, BootE
         memory: info.memory,
         processes: ProcessTable::new(),
         scheduler: Scheduler::new(),
-        names: Namespace::new(clock.real(info.machine.now())),
+        names: Namespace::new(info.memory.frames.room(), clock.real(info.machine.now())),
         posix_queues: PosixQueues::new(clock.real(info.machine.now())),
         clock,
         console: Arc::new(Tty::new(info.machine)),

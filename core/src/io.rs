@@ -16,6 +16,11 @@ pub trait Source {
     fn take(&mut self, into: &mut [u8]) -> Result<()>;
     /// Makes sure that the next `count` bytes can be read now (pages filled in); EFAULT if not. Moves nothing.
     fn prepare(&mut self, count: usize) -> Result<()>;
+    /// Whether the kernel may hold these bytes until somebody takes them. ENOMEM: memory is too short for that
+    /// ([`crate::mm::Room::for_passing`]).
+    fn may_be_held(&self) -> Result<()> {
+        Ok(())
+    }
     /// As [`Source::take`], but the position stays: for who decides by the bytes whether it takes them. EINVAL: a source
     /// that cannot be looked at ahead.
     fn peek(&mut self, into: &mut [u8]) -> Result<()> {
@@ -105,6 +110,10 @@ impl<T: Source> Source for Piece<'_, T> {
 
     fn prepare(&mut self, count: usize) -> Result<()> {
         self.of.prepare(count)
+    }
+
+    fn may_be_held(&self) -> Result<()> {
+        self.of.may_be_held()
     }
 
     fn take_to_frame(

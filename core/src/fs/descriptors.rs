@@ -180,18 +180,22 @@ impl DescriptorTable {
         close_on_exec: bool,
     ) -> Result<i32> {
         let mut slots = self.slots.lock();
-        let reserved = slots.reserve_from(least, limit);
-        if let Ok(at) = reserved {
-            slots.put(
-                at,
-                Slot {
+        match slots.reserve_from(least, limit) {
+            Ok(at) => {
+                let slot = Slot {
                     file,
                     close_on_exec,
-                },
-            );
+                };
+                slots.put(at, slot);
+                Ok(at as i32)
+            }
+            Err(errno) => {
+                drop(slots);
+                // It may have come out of a message.
+                unix::let_go(file);
+                Err(errno)
+            }
         }
-        drop(slots);
-        reserved.map(|at| at as i32)
     }
 
     /// Whether there is a free descriptor below `limit`.

@@ -10,6 +10,7 @@ use halyard_cell::SpinLock;
 use super::directory::Directory;
 use super::inode::{FileSystemId, Inode, Metadata, Node, Want};
 use super::path::{Ending, Found};
+use crate::mm::Room;
 use crate::process::credentials::Credentials;
 use crate::{Errno, Result};
 
@@ -21,6 +22,8 @@ const S_ISGID: u32 = 0o2000;
 /// All names.
 pub struct Namespace {
     root: Arc<Inode>,
+    /// What the names' own memory may take.
+    room: &'static Room,
     changing: SpinLock<()>,
     /// What is mounted, in the order in which it was. See `mount`.
     pub(super) mounts: SpinLock<Vec<super::mount::Mount>>,
@@ -49,9 +52,9 @@ pub struct Maker<'a> {
 }
 
 impl Namespace {
-    /// A namespace with an empty root directory.
+    /// A namespace with an empty root directory, whose names take memory while there is `room`.
     #[must_use]
-    pub fn new(now: u64) -> Namespace {
+    pub fn new(room: &'static Room, now: u64) -> Namespace {
         let metadata = Metadata {
             links: 2,
             ..Metadata::new(0o755, 0, 0, now)
@@ -63,6 +66,7 @@ impl Namespace {
         ));
         Namespace {
             root,
+            room,
             changing: SpinLock::new(()),
             mounts: SpinLock::new(Vec::new()),
         }
@@ -75,9 +79,9 @@ impl Namespace {
     }
 
     /// Makes an inode of `node` under the name that was looked for. EEXIST, EACCES; EPERM: queues and others do not mix; ENOENT: its directory is gone, or the
-    /// name has a slash behind it and this is no directory.
+    /// name has a slash behind it and this is no directory; ENOSPC.
     pub fn create(&self, at: &Found, node: Node, maker: Maker<'_>) -> Result<Arc<Inode>> {
-        let directory = new_name(at, matches!(node, Node::Directory(_)), maker.who)?;
+        let directory = self.new_name(at, matches!(node, Node::Directory(_)), maker.who)?;
         let is_queue = matches!(node, Node::Anonymous(_));
         if at.directory.file_system == FileSystemId::QUEUES && !is_queue {
             return Err(Errno::EPERM);
@@ -102,6 +106,25 @@ impl Namespace {
         Ok(inode)
     }
 
+    /// Where a new name is to be put. EEXIST, ENOENT, EACCES, ENOSPC.
+    fn new_name<'a>(
+        &self,
+        at: &'a Found,
+        of_directory: bool,
+        who: &Credentials,
+    ) -> Result<&'a Directory> {
+        if at.inode.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if at.ending == Ending::NameSlash && !of_directory {
+            return Err(Errno::ENOENT);
+        }
+        let directory = at.directory.directory()?;
+        at.directory.check(who, Want::WRITE | Want::EXECUTE)?;
+        self.room.for_lasting().map_err(|_| Errno::ENOSPC)?;
+        Ok(directory)
+    }
+
     /// Makes a directory (mkdir(2)).
     pub fn make_directory(&self, at: &Found, maker: Maker<'_>) -> Result<Arc<Inode>> {
         self.create(at, Node::Directory(Directory::new(&at.directory)), maker)
@@ -122,7 +145,7 @@ impl Namespace {
         )
     }
 
-    /// Gives `inode` one more name (link(2)). EPERM: a directory. EXDEV, EEXIST, EACCES; ENOENT: it has lost its last name.
+    /// Gives `inode` one more name (link(2)). EPERM: a directory. EXDEV, EEXIST, EACCES, ENOSPC; ENOENT: it has lost its last name.
     pub fn link(&self, inode: &Arc<Inode>, at: &Found, who: &Credentials, now: u64) -> Result<()> {
         if inode.file_system != at.directory.file_system {
             return Err(if at.inode.is_some() {
@@ -131,7 +154,7 @@ impl Namespace {
                 Errno::EXDEV
             });
         }
-        let directory = new_name(at, false, who)?;
+        let directory = self.new_name(at, false, who)?;
         let name = at.name().ok_or(Errno::EEXIST)?;
         if inode.is_directory() {
             return Err(Errno::EPERM);
@@ -246,19 +269,6 @@ impl<'a> Place<'a> {
             slash,
         }))
     }
-}
-
-/// Where a new name is to be put. EEXIST, ENOENT, EACCES.
-fn new_name<'a>(at: &'a Found, of_directory: bool, who: &Credentials) -> Result<&'a Directory> {
-    if at.inode.is_some() {
-        return Err(Errno::EEXIST);
-    }
-    if at.ending == Ending::NameSlash && !of_directory {
-        return Err(Errno::ENOENT);
-    }
-    let directory = at.directory.directory()?;
-    at.directory.check(who, Want::WRITE | Want::EXECUTE)?;
-    Ok(directory)
 }
 
 fn touch(directory: &Inode, now: u64) {

@@ -52,7 +52,7 @@ impl Bench {
 
     /// Another namespace on the same memory.
     pub(super) fn on(machine: &'static HostMachine, memory: &'static Memory) -> Bench {
-        let names = Namespace::new(0);
+        let names = Namespace::new(memory.frames.room(), 0);
         let start = Arc::clone(names.root());
         Bench {
             names,

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicU16, Ordering};
 use halyard_cell::SpinLock;
 
 use super::free_map::FreeMap;
+use super::room::Room;
 use crate::machine::{Frame, OutOfMemory};
 
 /// The greatest run is 2 to the power of this many frames (4 MiB).
@@ -35,6 +36,7 @@ pub struct FramePool {
     /// them, which for a GiB of RAM are half a MiB.
     shares: &'static [AtomicU16],
     free: SpinLock<FreeMap>,
+    room: Room,
 }
 
 impl FramePool {
@@ -65,6 +67,7 @@ impl FramePool {
             base,
             shares,
             free: SpinLock::new(free),
+            room: Room::new(),
         })
     }
 
@@ -73,13 +76,18 @@ impl FramePool {
     pub fn give(&self, range: Range<Frame>) {
         let first = range.start.0.max(self.base) - self.base;
         let end = range.end.0.saturating_sub(self.base).min(self.shares.len());
-        self.free.lock().give(first..end.max(first));
+        let mut free = self.free.lock();
+        free.give(first..end.max(first));
+        self.room.note(free.free());
     }
 
     /// A free frame, held once; its contents are whatever they were. Fails when only the reserve is left.
     #[inline]
     pub fn allocate(&self) -> Result<Frame, OutOfMemory> {
-        let index = self.free.lock().take().ok_or(OutOfMemory)?;
+        let mut free = self.free.lock();
+        let index = free.take().ok_or(OutOfMemory)?;
+        self.room.note(free.free());
+        drop(free);
         self.hold(index);
         Ok(Frame(self.base + index))
     }
@@ -96,7 +104,10 @@ impl FramePool {
         if order > MAX_RUN_ORDER {
             return Err(OutOfMemory);
         }
-        let first = self.free.lock().take_run(order).ok_or(OutOfMemory)?;
+        let mut free = self.free.lock();
+        let first = free.take_run(order).ok_or(OutOfMemory)?;
+        self.room.note(free.free());
+        drop(free);
         for index in first..first + (1 << order) {
             self.hold(index);
         }
@@ -133,7 +144,9 @@ impl FramePool {
         if count.load(Ordering::Acquire) > 1 && count.fetch_sub(1, Ordering::AcqRel) > 1 {
             return false;
         }
-        self.free.lock().put(frame.0 - self.base);
+        let mut free = self.free.lock();
+        free.put(frame.0 - self.base);
+        self.room.note(free.free());
         true
     }
 
@@ -168,6 +181,18 @@ impl FramePool {
     /// run out of memory before the kernel does.
     pub fn set_reserve(&self, frames: usize) {
         self.free.lock().set_reserve(frames);
+    }
+
+    /// What of the free frames may be taken for what programs leave in the kernel.
+    #[inline]
+    #[must_use]
+    pub const fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// Sets the margin of [`FramePool::room`]: as good a one as there is for so many frames.
+    pub fn set_margin(&self) {
+        self.room.set_margin(Room::margin_of(self.total()));
     }
 
     #[inline]

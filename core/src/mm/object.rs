@@ -58,6 +58,8 @@ pub(super) enum PageState {
     Beyond,
     /// Without a frame.
     Hole,
+    /// Without a frame, and there is no room for one.
+    Full,
     /// This frame, shared for the caller.
     Present(Frame),
 }
@@ -139,8 +141,8 @@ impl MemoryObject {
     }
 
     /// Writes at byte `at` all that the source has, and grows if need be. Less than all, if memory runs out or the source
-    /// fails after some. EFBIG: behind the greatest size; ENOMEM, EFAULT, EPERM (sealed): nothing was
-    /// written.
+    /// fails after some. EFBIG: behind the greatest size; ENOSPC: there is no room ([`super::Room`]); ENOMEM, EFAULT, EPERM
+    /// (sealed): nothing was written.
     pub fn write_at(&self, source: &mut dyn Source, at: u64) -> Result<usize> {
         let start = source.remaining();
         let room = usize::try_from(MAX_SIZE.saturating_sub(at)).unwrap_or(usize::MAX);
@@ -201,13 +203,16 @@ impl MemoryObject {
         Ok(())
     }
 
-    /// The frame of page `index`, filled with zeros if it was a hole. EINVAL: behind the end. ENOMEM.
+    /// The frame of page `index`, filled with zeros if it was a hole. EINVAL: behind the end. ENOSPC, ENOMEM.
     pub fn page(&self, index: u64) -> Result<FrameRef> {
         let mut pages = self.pages.lock();
         match self.share(&mut pages, index, false)? {
             PageState::Present(frame) => Ok(FrameRef::adopt(self.memory, frame)),
             PageState::Beyond => Err(Errno::EINVAL),
-            PageState::Hole => Ok(FrameRef::adopt(self.memory, self.fill(&mut pages, index)?)),
+            _ => match self.fill(&mut pages, index)? {
+                PageState::Present(frame) => Ok(FrameRef::adopt(self.memory, frame)),
+                _ => Err(Errno::ENOSPC),
+            },
         }
     }
 
@@ -239,11 +244,10 @@ impl MemoryObject {
         let index = first + wanted.offset as u64;
         let mut state = self.share(&mut pages, index, wanted.executable)?;
         if state == PageState::Hole && wanted.fill {
-            let frame = self.fill(&mut pages, index)?;
-            if wanted.executable {
+            state = self.fill(&mut pages, index)?;
+            if let (PageState::Present(frame), true) = (state, wanted.executable) {
                 self.memory.machine.sync_code(frame);
             }
-            state = PageState::Present(frame);
         }
         let PageState::Present(frame) = state else {
             return Ok(state);
@@ -319,15 +323,18 @@ impl MemoryObject {
         Ok(PageState::Present(frame))
     }
 
-    /// Fills the hole at `index`; the frame is shared for the caller.
-    fn fill(&self, pages: &mut Pages, index: u64) -> Result<Frame, OutOfMemory> {
+    /// Fills the hole at `index`, if there is room; the frame is shared for the caller.
+    fn fill(&self, pages: &mut Pages, index: u64) -> Result<PageState, OutOfMemory> {
+        if self.memory.frames.room().for_lasting().is_err() {
+            return Ok(PageState::Full);
+        }
         self.reserve(pages, index)?;
         let frame = self.memory.zeroed_frame()?;
         // Two holders of 65,535: cannot fail.
         self.memory.frames.share(frame)?;
         pages.slots.set(index, Slot::written(frame));
         pages.resident += 1;
-        Ok(frame)
+        Ok(PageState::Present(frame))
     }
 
     fn reserve(&self, pages: &mut Pages, index: u64) -> Result<(), OutOfMemory> {
@@ -385,8 +392,10 @@ impl MemoryObject {
         }
     }
 
-    /// A frame of zeros but for the `count` bytes at `offset`, which are to be written before anybody sees them.
-    fn new_page(&self, offset: usize, count: usize) -> Result<FrameRef, OutOfMemory> {
+    /// A frame of zeros but for the `count` bytes at `offset`, which are to be written before anybody sees them. ENOSPC, ENOMEM.
+    fn new_page(&self, offset: usize, count: usize) -> Result<FrameRef> {
+        let room = self.memory.frames.room();
+        room.for_lasting().map_err(|_| Errno::ENOSPC)?;
         let frame = self.memory.frames.allocate()?;
         if count < PAGE_SIZE / 2 {
             self.memory.machine.zero_frame(frame);

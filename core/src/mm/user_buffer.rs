@@ -222,6 +222,10 @@ impl Source for UserBuffer {
         self.reach(count, Access::READ)
     }
 
+    fn may_be_held(&self) -> Result<()> {
+        Ok(self.space.memory().frames.room().for_passing()?)
+    }
+
     fn take_to_frame(
         &mut self,
         _: &dyn Machine,

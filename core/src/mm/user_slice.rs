@@ -80,6 +80,10 @@ impl Source for UserSlice<'_> {
         self.space.prepare(UserAddr(self.at), count, Access::READ).1
     }
 
+    fn may_be_held(&self) -> Result<()> {
+        Ok(self.space.memory().frames.room().for_passing()?)
+    }
+
     fn take_to_frame(
         &mut self,
         _: &dyn Machine,

@@ -11,6 +11,7 @@ pub mod fork;
 pub mod image;
 pub mod limits;
 pub mod posix_timer;
+pub mod shortage;
 pub mod signal;
 pub mod state;
 pub mod table;

@@ -316,7 +316,7 @@ pub(super) fn fstatfs(call: &mut Call<'_>) -> Answer {
     report_statfs(call, file_system)
 }
 
-/// All file systems are in memory and have what memory is left (struct statfs, asm-generic/statfs.h; types of statfs(2)).
+/// All file systems are in memory and have what memory is left, but for the margin (struct statfs, asm-generic/statfs.h; types of statfs(2)).
 fn report_statfs(call: &Call<'_>, file_system: FileSystemId) -> Answer {
     const RAMFS_MAGIC: u64 = 0x8584_58f6;
     const TMPFS_MAGIC: u64 = 0x0102_1994;
@@ -332,18 +332,18 @@ fn report_statfs(call: &Call<'_>, file_system: FileSystemId) -> Answer {
         _ => TMPFS_MAGIC,
     };
     let frames = call.kernel.memory.frames;
-    let (total, free) = match file_system {
-        FileSystemId::PROCESSES | FileSystemId::ANONYMOUS => (0, 0),
-        _ => (frames.total() as u64, frames.free() as u64),
+    let (total, free, left) = match file_system {
+        FileSystemId::PROCESSES | FileSystemId::ANONYMOUS => (0, 0, 0),
+        _ => (frames.total(), frames.free(), frames.room().left()),
     };
     let id = u64::from(file_system.0);
     // Type, block size, blocks, free, available, files, free files, id, name length, fragment size, flags, spare.
     let words = [
         magic,
         BLOCK,
-        total,
-        free,
-        free,
+        total as u64,
+        free as u64,
+        left as u64,
         0,
         0,
         id,

@@ -254,6 +254,7 @@ pub(super) fn splice(call: &mut Call<'_>) -> Answer {
         done: 0,
         keeps: false,
     };
+    call.kernel.memory.frames.room().for_passing()?;
     run(call, work, waits)
 }
 
@@ -281,6 +282,7 @@ pub(super) fn tee(call: &mut Call<'_>) -> Answer {
         done: 0,
         keeps: true,
     };
+    call.kernel.memory.frames.room().for_passing()?;
     run(call, work, waits)
 }
 

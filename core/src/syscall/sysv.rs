@@ -31,6 +31,11 @@ pub(super) fn stamp(call: &Call<'_>) -> Stamp {
     }
 }
 
+/// There is room for one more thing that stays when its maker ends. ENOMEM.
+pub(super) fn has_room(call: &Call<'_>) -> Result<()> {
+    Ok(call.kernel.memory.frames.room().for_lasting()?)
+}
+
 /// The kernel, as objects know it.
 pub(super) fn keeper(call: &Call<'_>) -> &'static dyn Keeper {
     call.kernel

@@ -7,7 +7,9 @@ use halyard_abi::sysv::{
     MSG_STAT, MSG_STAT_ANY, MSGMAX, MSGMNB,
 };
 
-use super::sysv::{pair, perm, read_perm, request, seconds, stamp, to_show, who, write_status};
+use super::sysv::{
+    has_room, pair, perm, read_perm, request, seconds, stamp, to_show, who, write_status,
+};
 use super::{Answer, Call, DONE, Outcome};
 use crate::ipc::sysv::message_queue::{
     INLINE, Limits, Message, MessageQueue, Received, ReceiverPlace, Select, SenderPlace, Wanted,
@@ -42,6 +44,7 @@ fn create(call: &Call<'_>, limits: Limits) -> Answer {
     let who = who(call);
     let request = request(call, call.uint::<1>(), &who);
     let make = || {
+        has_room(call)?;
         let now = call.kernel.wall_clock();
         Ok(MessageQueue::new(request.header(), limits, now))
     };
@@ -72,6 +75,7 @@ const fn interrupted(why: Interruption) -> Errno {
 pub(super) fn msgsnd(call: &mut Call<'_>) -> Answer {
     let message = read_message(call)?;
     let queue = queue(call, WRITE)?;
+    has_room(call)?;
     let wait = call.uint::<3>() & IPC_NOWAIT == 0;
     match queue.send(message, wait, stamp(call))? {
         None => DONE,

@@ -22,6 +22,8 @@ pub(crate) struct Command {
     patience: u64,
     /// On a machine with so many CPUs; none: on the usual one.
     cpus: Option<u32>,
+    /// On a machine with so much memory, as QEMU's -m has it; none: as much as usual.
+    memory: Option<&'static str>,
     /// The C program it takes, if it takes one: without a compiler for it, it is skipped.
     program: Option<&'static str>,
 }
@@ -34,6 +36,7 @@ const ORDINARY: Command = Command {
     code: 0,
     patience: 30,
     cpus: None,
+    memory: None,
     program: None,
 };
 
@@ -92,6 +95,21 @@ pub(crate) const ALL: &[Command] = &[
         ..ORDINARY
     },
     Command {
+        name: "machine_lives_on_when_its_memory_is_taken",
+        line: "famine",
+        shows: &["famine: everybody lives"],
+        memory: Some("64M"),
+        patience: 60,
+        ..ORDINARY
+    },
+    Command {
+        name: "file_that_fills_the_memory_can_be_removed",
+        line: "yes > /tmp/fill; ls /tmp; rm /tmp/fill; pipe_echo",
+        shows: &["ENOSPC", "fill", "hello"],
+        memory: Some("64M"),
+        ..ORDINARY
+    },
+    Command {
         name: "kernel_is_clean_after_a_storm",
         line: "storm 300 1",
         shows: &["everything is where it was"],
@@ -123,6 +141,9 @@ impl Command {
         let boot = bench.boot(&["quiet"], &["-c", self.line]);
         let options = Options {
             cpus: self.cpus.or(bench.options.cpus),
+            memory: self
+                .memory
+                .map_or(bench.options.memory.clone(), |memory| Some(memory.into())),
             ..bench.options.clone()
         };
         let mut session = Session::start(bench, options, &boot)?;

@@ -179,10 +179,13 @@ impl Heap {
     }
 
     /// Gives `piece` back to talc, and with it half of what this CPU keeps of its class.
+    ///
+    /// # Safety
+    /// `piece` must have come from talc with the layout of `class`, and nobody may use it any more.
     #[cold]
-    fn unload(&self, class: Class, piece: NonNull<u8>) {
+    unsafe fn unload(&self, class: Class, piece: NonNull<u8>) {
         let mut heap = self.0.lock();
-        // SAFETY: what is of a class was talc's with the class's layout, and is free.
+        // SAFETY: the caller's promise for `piece`; what a magazine keeps of a class was freed with the class's layout.
         let mut give = |piece: NonNull<u8>| unsafe {
             heap.deallocate(piece.as_ptr(), class.layout());
         };
@@ -212,9 +215,11 @@ unsafe impl GlobalAlloc for Heap {
     #[inline(never)]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         if let Some((class, piece)) = Class::of(layout).zip(NonNull::new(pointer)) {
-            // SAFETY: `alloc` gave the caller a piece of that class, which is free now.
-            if !unsafe { cpu::this().magazines.put(class, piece) } {
-                self.unload(class, piece);
+            // SAFETY: `alloc` gave the caller a piece of that class, which is free now; `put` refuses without keeping it.
+            unsafe {
+                if !cpu::this().magazines.put(class, piece) {
+                    self.unload(class, piece);
+                }
             }
             return;
         }

@@ -205,5 +205,6 @@ fn make_pool(free: &mut RangeSet) -> Result<(&'static FramePool, usize), NoRam> 
         pool.give(Frame(range.start / PAGE_SIZE)..Frame(range.end / PAGE_SIZE));
     }
     pool.set_reserve(RESERVE.min(pool.total() / 16));
+    pool.set_margin();
     Ok((Box::leak(Box::new(pool)), bytes + heap::FIRST))
 }

@@ -60,7 +60,11 @@ impl Ring {
         let mut done = 0;
         while done < count {
             let (page, span) = self.span(self.len + done, count - done);
-            let bytes = filled(self.pages.get_mut(page).ok_or(Errno::EIO)?)?;
+            let slot = self.pages.get_mut(page).ok_or(Errno::EIO)?;
+            if slot.is_none() {
+                source.may_be_held()?;
+            }
+            let bytes = filled(slot)?;
             source.take(bytes.get_mut(span.clone()).ok_or(Errno::EIO)?)?;
             done += span.len();
         }

@@ -8,6 +8,7 @@ use core::task::{Context, Poll};
 
 use super::*;
 use crate::fs::namespace::Namespace;
+use crate::mm::Room;
 use crate::process::credentials::Credentials;
 use crate::wait::testing::{Bell, TestSleeper};
 
@@ -194,6 +195,8 @@ fn file_of_the_queue_says_what_it_holds() {
     assert_eq!(queue.try_read(&mut &mut text[..], 500), Ok(0));
 }
 
+static ENDLESS: Room = Room::new();
+
 struct Names {
     names: Namespace,
     queues: PosixQueues,
@@ -202,7 +205,7 @@ struct Names {
 impl Names {
     fn new() -> Names {
         Names {
-            names: Namespace::new(0),
+            names: Namespace::new(&ENDLESS, 0),
             queues: PosixQueues::new(0),
         }
     }

@@ -40,6 +40,7 @@ impl Bytes {
             let at = self.head + self.len + done;
             let (page, start) = (at / PAGE_SIZE, at % PAGE_SIZE);
             if page >= self.pages.len() {
+                source.may_be_held()?;
                 self.pages.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
                 self.pages.push_back(new_page()?);
             }

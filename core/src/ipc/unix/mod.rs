@@ -7,7 +7,8 @@
 //! programs, descriptors or calls: that is `syscall::socket`.
 //!
 //! Locks, all of level 3, in this order: the register of rights, the states of sockets (two in the order of their
-//! addresses), the halves of channels (a mailbox before an account), the ends of links. A message or a socket is never dropped under one of them.
+//! addresses), the halves of channels (a mailbox before an account), the ends of
+//! links. A message or a socket is never dropped under one of them.
 
 mod bytes;
 mod connect;

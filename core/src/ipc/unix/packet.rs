@@ -53,6 +53,7 @@ impl Packet {
         if length > limit.saturating_sub(SPARE) {
             return Err(Errno::EMSGSIZE);
         }
+        source.may_be_held()?;
         let mut data = Vec::new();
         data.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
         data.resize(length, 0);

@@ -273,8 +273,9 @@ fn bury(file: Arc<OpenFile>) {
 /// Gives up a reference through which `file` could be reached: a descriptor's, or that of a call that waited. If it is on
 /// the way, this may have been the last one.
 ///
-/// What a call on another CPU holds at this moment counts as a way to reach it: what is then left over goes with the next
-/// collection, which comes at the latest when twice as much is on the way ([`Flight::launch`]).
+/// What a call in progress holds, be it on another CPU or one that waits in a send, an accept, a poll or an epoll, counts as a
+/// way to reach it: what is left over when that call ends goes with the next collection, which comes at the latest when
+/// twice as much is on the way ([`Flight::launch`]).
 #[inline]
 pub fn let_go(file: Arc<OpenFile>) {
     if file.in_flight() {

@@ -1,12 +1,12 @@
 //! The kernel's access to a program's memory: page by page, through the kernel's own mapping of the frame, under the
-//! address-space lock. Never a fault in the kernel: what cannot be reached is EFAULT.
+//! address-space lock. Never a fault in the kernel: what cannot be reached is EFAULT, and ENOMEM if only for want of memory.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{AddressSpace, FaultError, Inner, is_user_range};
+use super::{AddressSpace, Inner, is_user_range};
 use crate::machine::{Access, Frame, Machine, PAGE_SIZE, UserAddr};
 use crate::mm::MemoryObject;
 use crate::mm::region::Backing;
@@ -43,7 +43,7 @@ impl AddressSpace {
             let mut inner = self.inner.lock();
             match inner.reach(self.memory, at, access) {
                 Ok(frame) => work(self.memory.machine, frame, offset, done, count),
-                Err(_) => return (done, Err(Errno::EFAULT)),
+                Err(error) => return (done, Err(error.into())),
             }
             done += count;
         }
@@ -214,12 +214,7 @@ impl AddressSpace {
             return Err(Errno::EFAULT);
         }
         let mut inner = self.inner.lock();
-        let frame = inner
-            .reach(self.memory, at.0, access)
-            .map_err(|error| match error {
-                FaultError::OutOfMemory => Errno::ENOMEM,
-                _ => Errno::EFAULT,
-            })?;
+        let frame = inner.reach(self.memory, at.0, access)?;
         Ok((frame, at.0 % PAGE_SIZE, inner))
     }
 

@@ -1,6 +1,7 @@
 //! Page faults: a page is filled with zeros, taken from an object, copied, or refused.
 
 use super::{AddressSpace, Inner, allowed, page_of};
+use crate::Errno;
 use crate::machine::{Access, Frame, Mapping, OutOfMemory, PAGE_SIZE, UserAddr};
 use crate::mm::Memory;
 use crate::mm::object::{PageState, Wanted};
@@ -15,6 +16,8 @@ pub enum FaultError {
     Denied,
     /// Behind the end of the mapped object: SIGBUS, BUS_ADRERR.
     BeyondObject,
+    /// The mapped object has no room for the page: SIGBUS, BUS_ADRERR, as a full tmpfs of Linux.
+    ObjectFull,
     /// No frame was to be had.
     OutOfMemory,
 }
@@ -22,6 +25,16 @@ pub enum FaultError {
 impl From<OutOfMemory> for FaultError {
     fn from(_: OutOfMemory) -> FaultError {
         FaultError::OutOfMemory
+    }
+}
+
+/// What a system call says of an argument that it cannot reach.
+impl From<FaultError> for Errno {
+    fn from(error: FaultError) -> Errno {
+        match error {
+            FaultError::OutOfMemory => Errno::ENOMEM,
+            _ => Errno::EFAULT,
+        }
     }
 }
 
@@ -176,7 +189,7 @@ impl Inner {
         let access = region.page_access();
         let frame = match object.page_state(region.object_page(*first, page), false)? {
             PageState::Beyond => return Err(FaultError::BeyondObject),
-            PageState::Hole => memory.zeroed_frame()?,
+            PageState::Hole | PageState::Full => memory.zeroed_frame()?,
             PageState::Present(theirs) => {
                 let copied = memory.frames.allocate();
                 if let Ok(frame) = copied {
@@ -217,6 +230,7 @@ impl Inner {
         };
         match object.window(region.object_page(*first, start), &wanted, frames)? {
             PageState::Beyond => Err(FaultError::BeyondObject),
+            PageState::Full => Err(FaultError::ObjectFull),
             PageState::Present(frame) => {
                 if !shared {
                     access = access.difference(Access::WRITE);

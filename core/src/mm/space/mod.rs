@@ -149,6 +149,16 @@ impl AddressSpace {
         }
     }
 
+    /// How many pages at least it has to itself or shares with forks alone: what is present beyond all that could be of
+    /// objects that are mapped shared.
+    #[must_use]
+    pub fn own_pages(&self) -> usize {
+        let inner = self.inner.lock();
+        let shared = inner.regions.iter().filter(|it| it.backing.is_shared());
+        let shared: usize = shared.map(|it| (it.end - it.start) / PAGE_SIZE).sum();
+        inner.present.saturating_sub(shared)
+    }
+
     /// Whether `object` is mapped here so that stores reach it, or could be allowed to.
     pub(super) fn maps_for_stores(&self, object: &MemoryObject) -> bool {
         self.inner.lock().regions.iter().any(|region| {

@@ -4,6 +4,7 @@ mod frame_pool;
 mod model;
 mod object;
 mod out_of_memory;
+mod room;
 mod space;
 mod user_buffer;
 

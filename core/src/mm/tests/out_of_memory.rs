@@ -89,13 +89,13 @@ fn fork_without_memory_leaves_the_parent_whole() {
 #[test]
 fn fork_tree_without_memory_can_store_again_later() {
     with_every_frame_refused(
-        Errno::EFAULT,
+        Errno::ENOMEM,
         |world| {
-            let child = world.space.fork().map_err(|_| Errno::EFAULT)?;
+            let child = world.space.fork()?;
             for n in 0..20 {
                 put(&child, page(n * 2), 1000)?;
             }
-            let grandchild = child.fork().map_err(|_| Errno::EFAULT)?;
+            let grandchild = child.fork()?;
             put(&grandchild, page(10_000), 5)?;
             assert_eq!(get(&child, page(10_000)), Ok(77));
             Ok(())
@@ -107,12 +107,12 @@ fn fork_tree_without_memory_can_store_again_later() {
 #[test]
 fn fault_without_memory_fails_alone() {
     with_every_frame_refused(
-        Errno::EFAULT,
+        Errno::ENOMEM,
         |world| put(&world.space, page(10_001), 1),
         World::check,
     );
     with_every_frame_refused(
-        Errno::EFAULT,
+        Errno::ENOMEM,
         |world| get(&world.space, page(20_001)).map(|_| ()),
         World::check,
     );
@@ -167,13 +167,13 @@ fn object_write_without_memory_keeps_what_was_written() {
 #[test]
 fn transfer_between_memory_and_file_without_memory_is_short() {
     with_every_frame_refused(
-        Errno::EFAULT,
+        Errno::ENOMEM,
         |world| {
             let mut buffer = UserBuffer::new(&world.space, page(10_000), 4 * PAGE_SIZE)?;
             let read = world.file.read_at(&mut buffer, 0)?;
             put(&world.space, page(10_000), 77)?;
             if read < 4 * PAGE_SIZE {
-                Err(Errno::EFAULT)
+                Err(Errno::ENOMEM)
             } else {
                 Ok(())
             }

@@ -6,6 +6,7 @@ use super::number::Signal;
 use super::send::force;
 use crate::machine::{FaultKind, UserAddr};
 use crate::mm::FaultError;
+use crate::process::shortage;
 use crate::sched::task::Task;
 
 const SEGV_MAPERR: i32 = 1;
@@ -25,7 +26,10 @@ pub fn on_fault(task: &mut Task, kind: FaultKind, address: UserAddr, esr: u64) {
     let (signal, code) = match kind {
         FaultKind::Page(access) => match task.space.fault(address, access) {
             Ok(()) => return,
-            Err(error) => unresolved(error),
+            Err(error) => match unresolved(error) {
+                Some(signal) => signal,
+                None => return shortage::on_shortage(task),
+            },
         },
         FaultKind::Alignment => (Signal::BUS, BUS_ADRALN),
         FaultKind::External => (Signal::BUS, BUS_OBJERR),
@@ -48,13 +52,12 @@ pub fn on_fault(task: &mut Task, kind: FaultKind, address: UserAddr, esr: u64) {
     );
 }
 
-/// The signal for a page fault that the address space could not resolve.
-const fn unresolved(error: FaultError) -> (Signal, i32) {
+/// The signal for a page fault that the address space could not resolve. None: for want of memory, which is nobody's fault.
+const fn unresolved(error: FaultError) -> Option<(Signal, i32)> {
     match error {
-        FaultError::NotMapped => (Signal::SEGV, SEGV_MAPERR),
-        FaultError::Denied => (Signal::SEGV, SEGV_ACCERR),
-        FaultError::BeyondObject => (Signal::BUS, BUS_ADRERR),
-        // Linux would end some process; here it is the one that asked for the page that was not to be had.
-        FaultError::OutOfMemory => (Signal::KILL, 0),
+        FaultError::NotMapped => Some((Signal::SEGV, SEGV_MAPERR)),
+        FaultError::Denied => Some((Signal::SEGV, SEGV_ACCERR)),
+        FaultError::BeyondObject | FaultError::ObjectFull => Some((Signal::BUS, BUS_ADRERR)),
+        FaultError::OutOfMemory => None,
     }
 }

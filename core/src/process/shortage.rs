@@ -1,0 +1,139 @@
+//! Memory is out and a program touches a page that it was promised: who has most ends, so that the others go on.
+//!
+//! What programs leave in the kernel cannot take the last of RAM ([`crate::mm::Room`]), so it is pages of their own that
+//! did, and these come back when their process ends. The one that asked waits for that and then asks again. One process
+//! ends at a time: while any is ending nobody is chosen. Init is never chosen; nor are pages counted that others share
+//! through an object, since they would not come back.
+
+use core::fmt::{self, Write};
+
+use alloc::sync::Arc;
+
+use super::state::Process;
+use super::table::{INIT, Life};
+use super::wait::Status;
+use crate::kernel::Kernel;
+use crate::machine::PAGE_SIZE;
+use crate::process::signal::Signal;
+use crate::process::thread::Thread;
+use crate::sched::task::Task;
+use crate::wait::wait_for_time;
+
+/// Nanoseconds until the page is asked for again.
+const PATIENCE: u64 = 1_000_000;
+
+/// No frame was to be had for a page of `task`'s. Ends a process, and unless that is its own lets `task` wait before it
+/// tries again.
+#[cold]
+pub fn on_shortage(task: &mut Task) {
+    let thread = &task.thread;
+    let kernel = thread.kernel();
+    // A wait takes a little of the heap, too.
+    let can_wait = kernel.admit().is_ok();
+    match choose(kernel) {
+        Choice::Wait if can_wait => {}
+        Choice::End(chosen, pages) if can_wait => end(kernel, &chosen, pages),
+        _ => end(kernel, &thread.process, own_pages(&thread.process)),
+    }
+    if thread.process.exiting().is_none() {
+        let thread = Arc::clone(thread);
+        // Nothing was called: the register keeps what it has.
+        let kept = task.context.regs.x[0] as usize;
+        task.wait_in(async move {
+            rest(&thread).await;
+            Ok(kept)
+        });
+    }
+}
+
+async fn rest(thread: &Arc<Thread>) {
+    let until = thread.kernel().machine.now().after(PATIENCE);
+    // However it ended, the page is asked for again, after whatever signals there are.
+    wait_for_time(thread, Some(until)).await;
+}
+
+/// What is to be done about a shortage.
+enum Choice {
+    /// One is ending: what it had will be free.
+    Wait,
+    /// This one is to end; how many pages it has.
+    End(Arc<Process>, usize),
+    /// There is nobody but init.
+    Nobody,
+}
+
+fn choose(kernel: &Kernel) -> Choice {
+    let mut choice = Choice::Nobody;
+    for process in kernel.processes.each(|process| process.pid != INIT) {
+        if kernel.processes.life(process.pid) != Some(Life::Alive) {
+            continue;
+        }
+        if process.exiting().is_some() {
+            return Choice::Wait;
+        }
+        let pages = own_pages(&process);
+        match &choice {
+            Choice::End(_, most) if pages <= *most => {}
+            _ => choice = Choice::End(process, pages),
+        }
+    }
+    choice
+}
+
+fn own_pages(process: &Process) -> usize {
+    process.space().map_or(0, |space| space.own_pages())
+}
+
+fn end(kernel: &Kernel, process: &Process, pages: usize) {
+    process.begin_exit(Status::Killed {
+        signal: Signal::KILL.number(),
+        core: false,
+    });
+    let mut line = Line::default();
+    // The line is as long as it can be: cut off, not lost.
+    let _ = writeln!(
+        line,
+        "out of memory: process {} ({}) is ended, which has {} KiB",
+        process.pid,
+        &*process.name.lock(),
+        pages * PAGE_SIZE / 1024,
+    );
+    kernel.machine.console_write(line.text());
+}
+
+/// A line of text for the console, made without the heap.
+struct Line {
+    bytes: [u8; 96],
+    length: usize,
+}
+
+impl Default for Line {
+    fn default() -> Line {
+        Line {
+            bytes: [0; 96],
+            length: 0,
+        }
+    }
+}
+
+impl Line {
+    fn text(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let rest = self.bytes.get_mut(self.length..).unwrap_or_default();
+        let count = text.len().min(rest.len());
+        let (Some(into), Some(from)) = (rest.get_mut(..count), text.as_bytes().get(..count)) else {
+            return Err(fmt::Error);
+        };
+        into.copy_from_slice(from);
+        self.length += count;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
