@@ -3,6 +3,7 @@
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
+use crate::fs::path::PATH_MAX;
 use crate::machine::{Access, PAGE_SIZE, USER_END};
 use crate::{Errno, Result};
 
@@ -133,16 +134,19 @@ pub struct Plan {
     count: usize,
     /// Where the program headers are in memory, before relocation, if a PT_PHDR says so or a segment holds them.
     pub headers: Option<usize>,
+    /// Where in the file the path of the interpreter is, and how long with its NUL, if it wants one (PT_INTERP).
+    pub interpreter: Option<(u64, usize)>,
 }
 
 impl Plan {
     /// Checks program headers: `bytes` are those of `head`. ENOEXEC: a segment is out of range, misaligned or out of order,
-    /// or the program wants an interpreter, of which there is none.
+    /// or the path of an interpreter is too long. Of several interpreters the first counts, as with Linux.
     pub fn new(head: &Head, bytes: &[u8]) -> Result<Plan> {
         let mut plan = Plan {
             loads: [None; SEGMENTS_MAX],
             count: 0,
             headers: None,
+            interpreter: None,
         };
         let mut at = bytes;
         for _ in 0..head.segments {
@@ -150,7 +154,9 @@ impl Plan {
             at = rest;
             match header.kind {
                 PT_LOAD if header.memory_bytes > 0 => plan.push(segment(&header)?)?,
-                PT_INTERP => return Err(Errno::ENOEXEC),
+                PT_INTERP if plan.interpreter.is_none() => {
+                    plan.interpreter = Some(interpreter(&header)?);
+                }
                 PT_PHDR => plan.headers = Some(address(header.address)?),
                 _ => {}
             }
@@ -199,6 +205,17 @@ impl Plan {
 
 const fn page_of(address: usize) -> usize {
     address & !(PAGE_SIZE - 1)
+}
+
+/// Where the path of an interpreter is, and how long with its NUL. ENOEXEC: too short or too long for a path, or nowhere.
+fn interpreter(header: &ProgramHeader) -> Result<(u64, usize)> {
+    let length = usize::try_from(header.file_bytes).map_err(|_| Errno::ENOEXEC)?;
+    let end = header.offset.checked_add(header.file_bytes);
+    let in_reach = end.is_some_and(|end| i64::try_from(end).is_ok());
+    if !(2..=PATH_MAX).contains(&length) || !in_reach {
+        return Err(Errno::ENOEXEC);
+    }
+    Ok((header.offset, length))
 }
 
 fn segment(header: &ProgramHeader) -> Result<Segment> {

@@ -1,13 +1,11 @@
 //! A program being made ready to run: its address space, its first stack, its first registers.
-//!
-//! Segments are mapped from the file and shared with it until written; nothing is copied but the page in which the zeros
-//! behind a segment's data begin.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::credentials::Credentials;
-use super::elf::{self, Head, Plan, Segment};
+use super::elf::{self, Head, Plan};
+use super::program::Program;
 use crate::fs::inode::{Inode, Node, Want};
 use crate::fs::path::{FsContext, Last, Walker};
 use crate::kernel::Kernel;
@@ -127,7 +125,10 @@ pub fn load(
         let first = first.get(..got).unwrap_or_default();
         match first.strip_prefix(b"#!") {
             Some(line) => request = script(request, line)?,
-            None => return load_elf(kernel, who, &file, first, request),
+            None => {
+                let program = Program::read(file, first)?;
+                return load_elf(kernel, &walker, &program, request);
+            }
         }
     }
     Err(Errno::ELOOP)
@@ -175,54 +176,41 @@ fn script(request: Request, line: &[u8]) -> Result<Request> {
 
 fn load_elf(
     kernel: &'static Kernel,
-    who: &Credentials,
-    file: &Arc<MemoryObject>,
-    first: &[u8],
+    walker: &Walker<'_>,
+    program: &Program,
     request: Request,
 ) -> Result<Image> {
-    let head = elf::head(first)?;
-    let plan = read_plan(file, &head)?;
+    let interpreter = find_interpreter(walker, program)?;
     let mut random = [0u8; 32];
     kernel.random.fill(&mut random);
     let space = AddressSpace::new(kernel.memory)?;
-    let base = base_address(&head, &plan, &random)?;
-    for segment in plan.segments() {
-        map_segment(&space, file, base, &segment)?;
-    }
-    let (_, end) = plan.span();
+    let base = base_address(&program.head, &program.plan, &random)?;
+    program.map(&space, base)?;
+    let (_, end) = program.plan.span();
     space.set_heap_start(UserAddr(base + end + random_pages(&random, 6, 0xfff)));
     let stack_end = STACK_END - random_pages(&random, 2, 0x3fff) - (usize::from(random[4]) & 0xf0);
-    let stack_top = (stack_end & !(PAGE_SIZE - 1)) + PAGE_SIZE;
-    let stack_start = stack_top - STACK_BYTES;
-    space.map_anonymous(
-        UserAddr(stack_start),
-        STACK_BYTES,
-        Access::READ | Access::WRITE,
-        Label::Stack,
-    )?;
-    // Between the stack and what is mapped below it lies room that nobody has: a stack that overflows meets a fault.
-    space.set_top(UserAddr(
-        stack_start - STACK_GAP - random_pages(&random, 8, 0xffff),
-    ));
-    let code = Access::READ | Access::EXECUTE;
-    space.map_private(
-        signal::TRAMPOLINE_AT,
-        PAGE_SIZE,
-        code,
-        &kernel.trampoline,
-        0,
-    )?;
+    let mut top = map_stack(&space, stack_end)? - random_pages(&random, 8, 0xffff);
+    let mut start = base + program.head.entry;
+    let mut interpreter_base = 0;
+    if let Some(interpreter) = &interpreter {
+        interpreter_base = base_below(top, interpreter)?;
+        interpreter.map(&space, interpreter_base)?;
+        start = interpreter_base + interpreter.head.entry;
+        top = top.min(interpreter_base);
+    }
+    space.set_top(UserAddr(top));
+    map_trampoline(kernel, &space)?;
     let facts = Facts {
-        head,
+        program,
         base,
-        plan: &plan,
-        who,
+        interpreter_base,
+        who: walker.who,
         random: &random,
     };
     let sp = build_stack(&space, stack_end, &request, &facts)?;
     let regs = UserRegs {
         sp: sp as u64,
-        pc: (base + head.entry) as u64,
+        pc: start as u64,
         ..UserRegs::default()
     };
     Ok(Image {
@@ -232,16 +220,46 @@ fn load_elf(
     })
 }
 
-fn read_plan(file: &MemoryObject, head: &Head) -> Result<Plan> {
-    let mut bytes = Vec::new();
-    let length = head.segments * elf::SEGMENT_BYTES;
-    bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
-    bytes.resize(length, 0);
-    let got = file.read_at(&mut bytes.as_mut_slice(), head.segments_at)?;
-    if got < length {
-        return Err(Errno::ENOEXEC);
+/// The interpreter that `program` asks for. Errors of finding and executing a file; ELIBBAD: it is no ELF file for this machine.
+fn find_interpreter(walker: &Walker<'_>, program: &Program) -> Result<Option<Program>> {
+    let Some(path) = program.interpreter()? else {
+        return Ok(None);
+    };
+    let inode = walker.find(path, Last::Follow)?;
+    let file = executable(&inode, walker.who)?;
+    let mut first = [0u8; elf::HEADER_BYTES];
+    let got = file.read_at(&mut first.as_mut_slice(), 0)?;
+    let read = Program::read(file, first.get(..got).unwrap_or_default());
+    read.map(Some).map_err(|errno| match errno {
+        Errno::ENOEXEC => Errno::ELIBBAD,
+        errno => errno,
+    })
+}
+
+/// Where an interpreter goes: right below `top`, unless it says itself where it wants to be. ENOMEM: it is too large.
+fn base_below(top: usize, interpreter: &Program) -> Result<usize> {
+    if !interpreter.head.relocatable {
+        return Ok(0);
     }
-    Plan::new(head, &bytes)
+    let (_, end) = interpreter.plan.span();
+    top.checked_sub(end)
+        .filter(|base| *base > elf::DYNAMIC_BASE + (1 << 32))
+        .ok_or(Errno::ENOMEM)
+}
+
+/// Maps the stack that ends at `end`. Returns the end of what may be mapped below it: between the two lies room that nobody has, so
+/// that a stack that overflows meets a fault.
+fn map_stack(space: &Arc<AddressSpace>, end: usize) -> Result<usize> {
+    let top = (end & !(PAGE_SIZE - 1)) + PAGE_SIZE;
+    let start = top - STACK_BYTES;
+    let access = Access::READ | Access::WRITE;
+    space.map_anonymous(UserAddr(start), STACK_BYTES, access, Label::Stack)?;
+    Ok(start - STACK_GAP)
+}
+
+fn map_trampoline(kernel: &Kernel, space: &Arc<AddressSpace>) -> Result<()> {
+    let (at, code) = (signal::TRAMPOLINE_AT, Access::READ | Access::EXECUTE);
+    space.map_private(at, PAGE_SIZE, code, &kernel.trampoline, 0)
 }
 
 /// A random number of bytes, in pages, from the bytes of `random` at `from`.
@@ -270,49 +288,12 @@ fn base_address(head: &Head, plan: &Plan, random: &[u8; 32]) -> Result<usize> {
     }
 }
 
-/// Maps what the file has of a segment, zeros behind it on its last page, and memory for the rest.
-fn map_segment(
-    space: &Arc<AddressSpace>,
-    file: &Arc<MemoryObject>,
-    base: usize,
-    segment: &Segment,
-) -> Result<()> {
-    let start = base + (segment.address & !(PAGE_SIZE - 1));
-    let data_end = base + segment.address + segment.file_bytes;
-    let file_end = data_end.next_multiple_of(PAGE_SIZE);
-    let end = (base + segment.end()).next_multiple_of(PAGE_SIZE);
-    if segment.file_bytes > 0 {
-        let offset = segment.offset & !(PAGE_SIZE as u64 - 1);
-        space.map_private(
-            UserAddr(start),
-            file_end - start,
-            segment.access,
-            file,
-            offset,
-        )?;
-        if segment.memory_bytes > segment.file_bytes && segment.access.contains(Access::WRITE) {
-            space.zero(
-                UserAddr(data_end),
-                file_end.min(base + segment.end()) - data_end,
-            )?;
-        }
-    }
-    let from = if segment.file_bytes > 0 {
-        file_end
-    } else {
-        start
-    };
-    if end > from {
-        space.map_anonymous(UserAddr(from), end - from, segment.access, Label::None)?;
-    }
-    Ok(())
-}
-
 /// What the auxiliary vector tells.
 struct Facts<'a> {
-    head: Head,
+    program: &'a Program,
     base: usize,
-    plan: &'a Plan,
+    /// 0: it has no interpreter.
+    interpreter_base: usize,
     who: &'a Credentials,
     random: &'a [u8; 32],
 }
@@ -364,24 +345,25 @@ fn auxiliary(facts: &Facts<'_>, name_at: usize, random_at: usize) -> [[u64; 2]; 
     const HWCAP_FP: u64 = 1;
     const HWCAP_ASIMD: u64 = 2;
     let who = facts.who;
-    let headers = facts.plan.headers.map_or(0, |headers| facts.base + headers);
+    let (head, plan) = (&facts.program.head, &facts.program.plan);
+    let headers = plan.headers.map_or(0, |headers| facts.base + headers);
     let secure = who.uid != who.euid || who.gid != who.egid;
     [
-        [3, headers as u64],                         // AT_PHDR
-        [4, elf::SEGMENT_BYTES as u64],              // AT_PHENT
-        [5, facts.head.segments as u64],             // AT_PHNUM
-        [6, PAGE_SIZE as u64],                       // AT_PAGESZ
-        [7, 0],                                      // AT_BASE
-        [8, 0],                                      // AT_FLAGS
-        [9, (facts.base + facts.head.entry) as u64], // AT_ENTRY
-        [11, u64::from(who.uid)],                    // AT_UID
-        [12, u64::from(who.euid)],                   // AT_EUID
-        [13, u64::from(who.gid)],                    // AT_GID
-        [14, u64::from(who.egid)],                   // AT_EGID
-        [16, HWCAP_FP | HWCAP_ASIMD],                // AT_HWCAP
-        [23, u64::from(secure)],                     // AT_SECURE
-        [25, random_at as u64],                      // AT_RANDOM
-        [31, name_at as u64],                        // AT_EXECFN
-        [0, 0],                                      // AT_NULL
+        [3, headers as u64],                   // AT_PHDR
+        [4, elf::SEGMENT_BYTES as u64],        // AT_PHENT
+        [5, head.segments as u64],             // AT_PHNUM
+        [6, PAGE_SIZE as u64],                 // AT_PAGESZ
+        [7, facts.interpreter_base as u64],    // AT_BASE
+        [8, 0],                                // AT_FLAGS
+        [9, (facts.base + head.entry) as u64], // AT_ENTRY
+        [11, u64::from(who.uid)],              // AT_UID
+        [12, u64::from(who.euid)],             // AT_EUID
+        [13, u64::from(who.gid)],              // AT_GID
+        [14, u64::from(who.egid)],             // AT_EGID
+        [16, HWCAP_FP | HWCAP_ASIMD],          // AT_HWCAP
+        [23, u64::from(secure)],               // AT_SECURE
+        [25, random_at as u64],                // AT_RANDOM
+        [31, name_at as u64],                  // AT_EXECFN
+        [0, 0],                                // AT_NULL
     ]
 }

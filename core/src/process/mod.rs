@@ -11,6 +11,7 @@ pub mod fork;
 pub mod image;
 pub mod limits;
 pub mod posix_timer;
+mod program;
 pub mod shortage;
 pub mod signal;
 pub mod state;

@@ -36,6 +36,7 @@ mod table;
 pub mod time;
 mod timer;
 pub mod transfer;
+mod xattr;
 
 use alloc::sync::Arc;
 use core::future::Future;

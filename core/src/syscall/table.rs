@@ -7,7 +7,7 @@ use super::{
     mount, path, pipe, poll, process, schedule, signal, socket, sysv_memory, sysv_message,
     sysv_semaphore, time, timer, transfer,
 };
-use super::{memfd, mqueue, splice};
+use super::{memfd, mqueue, splice, xattr};
 
 /// One system call.
 #[derive(Clone, Copy)]
@@ -252,6 +252,18 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::GETDENTS64, grows(directory::getdents64)),
     (nr::STATFS, grows(metadata::statfs)),
     (nr::FSTATFS, lean(metadata::fstatfs)),
+    (nr::SETXATTR, grows(xattr::of_path)),
+    (nr::LSETXATTR, grows(xattr::of_link)),
+    (nr::FSETXATTR, lean(xattr::of_file)),
+    (nr::GETXATTR, grows(xattr::of_path)),
+    (nr::LGETXATTR, grows(xattr::of_link)),
+    (nr::FGETXATTR, lean(xattr::of_file)),
+    (nr::LISTXATTR, grows(xattr::list_of_path)),
+    (nr::LLISTXATTR, grows(xattr::list_of_link)),
+    (nr::FLISTXATTR, lean(xattr::list_of_file)),
+    (nr::REMOVEXATTR, grows(xattr::of_path)),
+    (nr::LREMOVEXATTR, grows(xattr::of_link)),
+    (nr::FREMOVEXATTR, lean(xattr::of_file)),
     (nr::MOUNT, grows(mount::mount)),
     (nr::UMOUNT2, grows(mount::umount2)),
     // What the system says about itself and the caller.

@@ -29,7 +29,7 @@ suite!(
 pub(crate) const HELPER: &str = "--helper";
 
 /// This program's path.
-fn own_path() -> &'static str {
+pub(crate) fn own_path() -> &'static str {
     args::args()
         .next()
         .filter(|name| name.contains('/'))
@@ -85,6 +85,7 @@ pub(crate) fn help(words: &[&str]) -> i32 {
             let blocked = signal::mask(signal::How::Block, signal::SignalSet::EMPTY);
             i32::from(blocked != Ok(signal::SignalSet::of(&[signal::SIGUSR1])))
         }
+        ["interpreter"] => i32::from(!crate::exec_interpreter::told_right()),
         ["auxiliary"] => i32::from(!auxiliary_right()),
         ["long", text, length] => i32::from(text.len() != number(length) as usize),
         _ => 125,
@@ -181,7 +182,7 @@ fn exec_of_a_file_without_x_is_eacces() -> Outcome {
 }
 
 /// Writes an executable file. The descriptor is closed, or it could not be run.
-fn program(path: &str, contents: &[u8]) -> Result<()> {
+pub(crate) fn program(path: &str, contents: &[u8]) -> Result<()> {
     fs::write(path, contents)?;
     fs::set_permissions(path, 0o755)
 }

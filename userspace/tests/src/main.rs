@@ -19,6 +19,7 @@ mod directory;
 mod epoll;
 mod eventfd;
 mod exec;
+mod exec_interpreter;
 mod exit;
 mod fifo_open;
 mod file;
@@ -74,6 +75,7 @@ const SUITES: &[&[runner::Test]] = &[
     exit::TESTS,
     wait::TESTS,
     exec::TESTS,
+    exec_interpreter::TESTS,
     memory::TESTS,
     protection::TESTS,
     copy_on_write::TESTS,
