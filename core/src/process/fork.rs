@@ -99,7 +99,7 @@ pub fn clone(
     let space = process.space().ok_or(Errno::ESRCH)?;
     let files = process.files().ok_or(Errno::ESRCH)?;
     let signals = ThreadSignals::for_child_of(&task.thread.signals, request.flags);
-    let policy = task.thread.schedule.base();
+    let (policy, chosen) = task.thread.schedule.for_child();
     let thread = Arc::new(Thread::new(
         kernel,
         Arc::clone(&process),
@@ -107,6 +107,7 @@ pub fn clone(
         policy,
         signals,
     ));
+    thread.schedule.chosen.store(chosen, Ordering::Relaxed);
     store_numbers(task, &space, request, tid)?;
     if request.flags.contains(CloneFlags::CHILD_CLEARTID) {
         thread

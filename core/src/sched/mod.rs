@@ -421,12 +421,17 @@ fn bit(cpu: CpuId) -> u32 {
     1 << (cpu.0 & 31)
 }
 
+/// The flag by which a child does not begin like its maker (sched_setscheduler(2)).
+pub(crate) const SCHED_RESET_ON_FORK: u32 = 0x4000_0000;
+
 /// A thread's scheduling attributes: shared, changed by sched_setscheduler, nice and donations.
 pub struct Schedule {
     /// What it was set to, and what donations make of that.
     pub standing: Standing<Arc<Thread>>,
     /// Where it ran last.
     pub home: Home,
+    /// The number by which a program chose the policy, SCHED_RESET_ON_FORK included: of the fair ones there are several.
+    pub chosen: AtomicU32,
 }
 
 impl Schedule {
@@ -436,6 +441,7 @@ impl Schedule {
         Schedule {
             standing: Standing::new(policy),
             home: Home::new(home),
+            chosen: AtomicU32::new(0),
         }
     }
 
@@ -450,5 +456,16 @@ impl Schedule {
     #[must_use]
     pub fn base(&self) -> Policy {
         self.standing.base()
+    }
+
+    /// How a child begins, and by what number: like its maker, or with SCHED_RESET_ON_FORK like anybody (sched(7)).
+    #[must_use]
+    pub fn for_child(&self) -> (Policy, u32) {
+        let chosen = self.chosen.load(Ordering::Relaxed);
+        match self.base() {
+            base if chosen & SCHED_RESET_ON_FORK == 0 => (base, chosen),
+            Policy::Fair(nice) => (Policy::Fair(nice.max(0)), 0),
+            Policy::Fifo(_) | Policy::RoundRobin(_) => (Policy::Fair(0), 0),
+        }
     }
 }

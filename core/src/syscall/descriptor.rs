@@ -203,6 +203,29 @@ pub(super) fn fsync(call: &mut Call<'_>) -> Answer {
     DONE
 }
 
+/// readahead(2): everything is in memory. EBADF: not open for reading; EINVAL: no regular file.
+pub(super) fn readahead(call: &mut Call<'_>) -> Answer {
+    let file = call.file::<0>()?;
+    if !file.flags().readable() {
+        return Err(Errno::EBADF);
+    }
+    file.file().memory().map_err(|_| Errno::EINVAL)?;
+    DONE
+}
+
+/// posix_fadvise(2): everything is in memory. ESPIPE: a pipe or socket; EINVAL: no such advice, or a length less than 0.
+pub(super) fn fadvise64(call: &mut Call<'_>) -> Answer {
+    const DONTNEED_AND_NOREUSE: u32 = 5;
+    let file = call.file::<0>()?;
+    if !file.seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    if call.uint::<3>() > DONTNEED_AND_NOREUSE || (call.arg::<2>().cast_signed()) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    DONE
+}
+
 /// sync(2).
 pub(super) fn sync(_: &mut Call<'_>) -> Answer {
     DONE

@@ -1,10 +1,12 @@
 //! Scheduling: policies, priorities, affinity (sched(7)).
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 
 use super::{Answer, Call, DONE, Outcome};
 use crate::process::state::Process;
 use crate::process::thread::Thread;
+use crate::sched::SCHED_RESET_ON_FORK;
 use crate::sched::run_queue::Policy;
 use crate::{Errno, Result};
 
@@ -13,7 +15,6 @@ const SCHED_FIFO: u32 = 1;
 const SCHED_RR: u32 = 2;
 const SCHED_BATCH: u32 = 3;
 const SCHED_IDLE: u32 = 5;
-const SCHED_RESET_ON_FORK: u32 = 0x4000_0000;
 
 /// sched_yield(2).
 pub(super) fn sched_yield(call: &mut Call<'_>) -> Answer {
@@ -41,6 +42,7 @@ fn may_change(call: &Call<'_>, process: &Process) -> Result<()> {
     }
 }
 
+/// What a program asks for. SCHED_BATCH and SCHED_IDLE are kept and shown, but scheduled as SCHED_OTHER: they are hints. EINVAL.
 fn policy_of(number: u32, priority: i32, nice: i8) -> Result<Policy> {
     match (number & !SCHED_RESET_ON_FORK, priority) {
         (SCHED_OTHER | SCHED_BATCH | SCHED_IDLE, 0) => Ok(Policy::Fair(nice)),
@@ -57,11 +59,16 @@ const fn nice_of(policy: Policy) -> i8 {
     }
 }
 
-fn change(call: &Call<'_>, thread: &Arc<Thread>, policy: Policy) -> Answer {
+/// Gives `thread` the policy, chosen by `number`. EPERM: not the caller's to change; a real-time one, or an end to
+/// SCHED_RESET_ON_FORK, without privilege.
+fn change(call: &Call<'_>, thread: &Arc<Thread>, number: u32, policy: Policy) -> Answer {
     may_change(call, &thread.process)?;
-    if policy.rank() > 0 && !call.process().credentials().privileged() {
+    let before = thread.schedule.chosen.load(Ordering::Relaxed);
+    let more = policy.rank() > 0 || before & !number & SCHED_RESET_ON_FORK != 0;
+    if more && !call.process().credentials().privileged() {
         return Err(Errno::EPERM);
     }
+    thread.schedule.chosen.store(number, Ordering::Relaxed);
     call.kernel.scheduler.set_policy(thread, policy);
     DONE
 }
@@ -73,8 +80,9 @@ pub(super) fn sched_setscheduler(call: &mut Call<'_>) -> Answer {
     }
     let priority: i32 = call.space().read_user(call.addr::<2>())?;
     let thread = named(call)?;
-    let policy = policy_of(call.uint::<1>(), priority, nice_of(thread.schedule.base()))?;
-    change(call, &thread, policy)
+    let number = call.uint::<1>();
+    let policy = policy_of(number, priority, nice_of(thread.schedule.base()))?;
+    change(call, &thread, number, policy)
 }
 
 /// sched_setparam(2).
@@ -84,24 +92,19 @@ pub(super) fn sched_setparam(call: &mut Call<'_>) -> Answer {
     }
     let priority: i32 = call.space().read_user(call.addr::<1>())?;
     let thread = named(call)?;
-    let now = thread.schedule.base();
-    let policy = policy_of(number_of(now), priority, nice_of(now))?;
-    change(call, &thread, policy)
+    let number = number_of(&thread);
+    let policy = policy_of(number, priority, nice_of(thread.schedule.base()))?;
+    change(call, &thread, number, policy)
 }
 
-const fn number_of(policy: Policy) -> u32 {
-    match policy {
-        Policy::Fair(_) => SCHED_OTHER,
-        Policy::Fifo(_) => SCHED_FIFO,
-        Policy::RoundRobin(_) => SCHED_RR,
-    }
+/// The policy of `thread` as programs number it, with SCHED_RESET_ON_FORK.
+fn number_of(thread: &Thread) -> u32 {
+    thread.schedule.chosen.load(Ordering::Relaxed)
 }
 
 /// sched_getscheduler(2).
 pub(super) fn sched_getscheduler(call: &mut Call<'_>) -> Answer {
-    Ok(Outcome::Done(
-        number_of(named(call)?.schedule.base()) as usize
-    ))
+    Ok(Outcome::Done(number_of(&*named(call)?) as usize))
 }
 
 /// sched_getparam(2).

@@ -222,6 +222,9 @@ static TABLE: [Option<Entry>; LEN] = build(&[
     (nr::FSYNC, lean(descriptor::fsync)),
     (nr::FDATASYNC, lean(descriptor::fsync)),
     (nr::SYNC, lean(descriptor::sync)),
+    (nr::SYNCFS, lean(descriptor::fsync)),
+    (nr::READAHEAD, lean(descriptor::readahead)),
+    (nr::FADVISE64, lean(descriptor::fadvise64)),
     // Paths.
     (nr::OPENAT, grows(path::openat)),
     (nr::MKDIRAT, grows(path::mkdirat)),

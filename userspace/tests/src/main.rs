@@ -43,6 +43,7 @@ mod poll;
 mod posix_timer;
 mod protection;
 mod runner;
+mod schedule;
 mod select;
 mod shm_posix;
 mod signal_action;
@@ -98,6 +99,7 @@ const SUITES: &[&[runner::Test]] = &[
     mq_message::TESTS,
     mq_notify::TESTS,
     poll::TESTS,
+    schedule::TESTS,
     select::TESTS,
     eventfd::TESTS,
     epoll::TESTS,
