@@ -3,6 +3,8 @@
 use alloc::sync::Arc;
 
 use super::{Answer, Call, DONE, Outcome, memfd};
+use crate::fs::file::Special;
+use crate::fs::inode::{Inode, Node};
 use crate::fs::open_file::{OpenFile, OpenFlags};
 use crate::tty;
 use crate::{Errno, Result};
@@ -139,7 +141,7 @@ pub(super) fn ioctl(call: &mut Call<'_>) -> Answer {
             file.set_flags(flags);
         }
         FIONREAD => {
-            let available = i32::try_from(file.file().available()?).unwrap_or(i32::MAX);
+            let available = available(&file)?;
             call.space().write_user(call.addr::<2>(), &available)?;
         }
         SIOCOUTQ if file.is_socket() => {
@@ -154,6 +156,16 @@ pub(super) fn ioctl(call: &mut Call<'_>) -> Answer {
     DONE
 }
 
+/// What FIONREAD tells: of a regular file what lies behind the position, which may be less than nothing.
+fn available(file: &OpenFile) -> Result<i32> {
+    let regular = |inode: &Arc<Inode>| matches!(inode.node, Node::Regular(_));
+    if file.seekable() && file.file().inode().is_some_and(regular) {
+        let position = file.reposition(Ok)?;
+        return Ok((file.file().end() as i64 - position as i64) as i32);
+    }
+    Ok(i32::try_from(file.file().available()?).unwrap_or(i32::MAX))
+}
+
 /// lseek(2).
 pub(super) fn lseek(call: &mut Call<'_>) -> Answer {
     const SEEK_SET: u32 = 0;
@@ -163,6 +175,12 @@ pub(super) fn lseek(call: &mut Call<'_>) -> Answer {
     const SEEK_HOLE: u32 = 4;
     let file = call.file::<0>()?;
     let (by, whence) = (call.arg::<1>() as i64, call.uint::<2>());
+    if whence > SEEK_HOLE {
+        return Err(Errno::EINVAL);
+    }
+    if ignores_seeking(file.file().special()) {
+        return DONE;
+    }
     let end = file.file().end();
     let position = file.reposition(|position| match whence {
         SEEK_SET => moved(0, by),
@@ -175,6 +193,14 @@ pub(super) fn lseek(call: &mut Call<'_>) -> Answer {
         _ => Err(Errno::EINVAL),
     })?;
     Ok(Outcome::Done(position as usize))
+}
+
+/// Whether it has no positions and takes every one: lseek is 0 and does nothing.
+fn ignores_seeking(special: Special<'_>) -> bool {
+    matches!(
+        special,
+        Special::EventFd | Special::Epoll(_) | Special::TimerFd(_) | Special::SignalFd(_)
+    )
 }
 
 /// EINVAL: before the beginning. EOVERFLOW: beyond what an offset can say.

@@ -165,5 +165,12 @@ fn eventfd_is_shared_over_fork() -> Outcome {
 fn eventfd_has_no_positions() -> Outcome {
     let event = eventfd(0, 0)?;
     check_eq!(io::pread(&event, &mut [0; 8], 0), Err(Errno::ESPIPE));
+    // Unlike a pipe's, its position can be set, which means nothing; not in a way that is none.
+    check_eq!(io::seek(&event, io::Seek::Start(5))?, 0);
+    let bad_way = call(nr::LSEEK, [event.fd() as usize, 0, 9]);
+    check_eq!(bad_way, Err(Errno::EINVAL));
+    let (reader, _writer) = fd::pipe()?;
+    let bad_way = call(nr::LSEEK, [reader.fd() as usize, 0, 9]);
+    check_eq!(bad_way, Err(Errno::EINVAL));
     Ok(())
 }

@@ -23,6 +23,7 @@ suite!(
     append_from_many_processes_loses_nothing,
     seek_counts_from_everywhere,
     seek_before_the_start_is_einval,
+    fionread_tells_what_lies_behind_the_position,
     sparse_file_reads_zeros,
     truncate_cuts_and_lengthens,
     pread_and_pwrite_leave_the_position,
@@ -37,6 +38,18 @@ suite!(
     getrandom_fills,
     large_file_keeps_its_contents,
 );
+
+fn fionread_tells_what_lies_behind_the_position() -> Outcome {
+    fs::write("/tmp/behind", b"0123456789")?;
+    let file = fs::open("/tmp/behind")?;
+    fs::remove_file("/tmp/behind")?;
+    check_eq!(io::readable_bytes(&file)?, 10);
+    io::read(&file, &mut [0; 3])?;
+    check_eq!(io::readable_bytes(&file)?, 7);
+    io::seek(&file, Seek::Start(15))?;
+    check_eq!(io::readable_bytes(&file)? as i32, -5);
+    Ok(())
+}
 
 fn open_of_nothing_is_enoent() -> Outcome {
     check_eq!(fs::open("/tmp/nothing").map(drop), Err(Errno::ENOENT));

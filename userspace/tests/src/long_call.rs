@@ -6,7 +6,7 @@ use halyard_rt::process::Status;
 use halyard_rt::{io, nr, prelude::*};
 
 use crate::runner::suite;
-use crate::support::{Blocker, Outcome, Shared, call, check, check_eq, sleep_ms};
+use crate::support::{Blocker, Outcome, Shared, call, check, check_eq, differs_on_linux, sleep_ms};
 
 suite!(
     long_read_of_zeros_lets_others_run,
@@ -121,6 +121,7 @@ fn long_random_read_is_whole() -> Outcome {
 }
 
 fn sendfile_through_a_full_pipe_goes_on_to_the_end() -> Outcome {
+    differs_on_linux("it may send less than it was asked for, and does where a pipe is full")?;
     let bytes = pattern(300_000);
     let file = fs::create("/tmp/sent")?;
     io::write_all(&file, &bytes)?;

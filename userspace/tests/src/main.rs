@@ -25,6 +25,7 @@ mod fifo_open;
 mod file;
 mod futex;
 mod futex_pi;
+mod futex_robust;
 mod ipc_call;
 mod link;
 mod long_call;
@@ -106,6 +107,7 @@ const SUITES: &[&[runner::Test]] = &[
     time::TESTS,
     futex::TESTS,
     futex_pi::TESTS,
+    futex_robust::TESTS,
     channel::TESTS,
     thread::TESTS,
     signal_action::TESTS,

@@ -141,6 +141,8 @@ fn sysv_msg_03_bad_arguments_are_einval_and_bad_pointers_efault() -> Outcome {
         check_eq!(call(nr::MSGCTL, [id, 2, address]), Err(Errno::EFAULT));
     }
     let edge = Edge::new()?;
+    // A type that is good, of which a type of zero would be the first thing wrong.
+    halyard_rt::wild::store(edge.before(12), 1);
     check_eq!(
         call(nr::MSGSND, [id, edge.before(12), 8, 0]),
         Err(Errno::EFAULT)

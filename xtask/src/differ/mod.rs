@@ -26,7 +26,9 @@ use crate::ui::Ui;
 use crate::workspace::Workspace;
 
 /// The mechanisms that are compared unless others are named.
-const FAMILIES: [&str; 4] = ["pipe", "fifo", "signal", "event"];
+const FAMILIES: [&str; 10] = [
+    "pipe", "fifo", "signal", "event", "msg", "sem", "shm", "mq", "unix", "memfd",
+];
 
 /// Programs of an ordinary run.
 pub(crate) const SOME: u64 = 300;

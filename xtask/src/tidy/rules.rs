@@ -55,7 +55,7 @@ fn missing(list: &str, tests: &[String]) -> Vec<Finding> {
         for beginning in beginnings.split_whitespace() {
             if !tests.iter().any(|name| name.starts_with(beginning)) {
                 let text = format!("rule '{rule}' has no test whose name begins with {beginning}");
-                findings.push(Finding::advice(LIST, index + 1, text));
+                findings.push(Finding::new(LIST, index + 1, text));
             }
         }
     }

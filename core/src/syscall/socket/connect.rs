@@ -253,6 +253,8 @@ pub(in crate::syscall) fn accept(call: &mut Call<'_>) -> Answer {
 /// accept4(2).
 pub(in crate::syscall) fn accept4(call: &mut Call<'_>) -> Answer {
     let flags = call.uint::<3>();
+    // A descriptor that is none comes first, one that is no socket last: EBADF, EINVAL, ENOTSOCK.
+    call.usable_file::<0>()?;
     if flags & !(SOCK_CLOEXEC | SOCK_NONBLOCK) != 0 {
         return Err(Errno::EINVAL);
     }
