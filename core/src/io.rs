@@ -14,6 +14,8 @@ pub trait Source {
     /// Takes exactly `into.len()` bytes (at most [`Source::remaining`]). EFAULT if they cannot all be read; then the
     /// position is where the fault was and `into` holds what was read before it.
     fn take(&mut self, into: &mut [u8]) -> Result<()>;
+    /// Drops the next `count` bytes (at most [`Source::remaining`]) unread.
+    fn skip(&mut self, count: usize);
     /// Makes sure that the next `count` bytes can be read now (pages filled in); EFAULT if not. Moves nothing.
     fn prepare(&mut self, count: usize) -> Result<()>;
     /// Whether the kernel may hold these bytes until somebody takes them. ENOMEM: memory is too short for that
@@ -104,6 +106,12 @@ impl<T: Source> Source for Piece<'_, T> {
         taken
     }
 
+    fn skip(&mut self, count: usize) {
+        let count = count.min(self.left);
+        self.of.skip(count);
+        self.left -= count;
+    }
+
     fn peek(&mut self, into: &mut [u8]) -> Result<()> {
         self.of.peek(into)
     }
@@ -170,6 +178,10 @@ impl Source for &[u8] {
         into.copy_from_slice(now);
         *self = later;
         Ok(())
+    }
+
+    fn skip(&mut self, count: usize) {
+        *self = self.get(count..).unwrap_or_default();
     }
 
     fn peek(&mut self, into: &mut [u8]) -> Result<()> {

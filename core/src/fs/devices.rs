@@ -79,7 +79,7 @@ impl File for NullFile {
     }
 
     fn try_write(&self, source: &mut dyn Source, _: u64) -> Result<usize> {
-        Ok(source.remaining())
+        Ok(swallow(source))
     }
 
     fn inode(&self) -> Option<&Arc<Inode>> {
@@ -102,7 +102,7 @@ impl File for ZeroFile {
         if self.full && source.remaining() > 0 {
             return Err(Errno::ENOSPC);
         }
-        Ok(source.remaining())
+        Ok(swallow(source))
     }
 
     fn piece(&self) -> usize {
@@ -112,6 +112,13 @@ impl File for ZeroFile {
     fn inode(&self) -> Option<&Arc<Inode>> {
         Some(&self.inode)
     }
+}
+
+/// Takes all of a source and looks at nothing.
+fn swallow(source: &mut dyn Source) -> usize {
+    let count = source.remaining();
+    source.skip(count);
+    count
 }
 
 /// Fills a sink with up to `most` bytes in chunks that `make` prepares; a fault after the first byte is a short count.
@@ -169,7 +176,7 @@ impl File for RandomFile {
     }
 
     fn try_write(&self, source: &mut dyn Source, _: u64) -> Result<usize> {
-        Ok(source.remaining())
+        Ok(swallow(source))
     }
 
     fn piece(&self) -> usize {

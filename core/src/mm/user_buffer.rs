@@ -208,6 +208,12 @@ impl Source for UserBuffer {
         })
     }
 
+    fn skip(&mut self, count: usize) {
+        let count = count.min(self.remaining);
+        // Nothing is touched, so nothing can fail.
+        let _ = self.transfer(count, |_, _, _, now| (now, Ok(())));
+    }
+
     fn peek(&mut self, into: &mut [u8]) -> Result<()> {
         if into.len() > self.remaining {
             return Err(Errno::EFAULT);

@@ -68,6 +68,12 @@ impl Source for UserSlice<'_> {
         self.transfer(into.len(), |space, at| space.read_partly(at, into))
     }
 
+    fn skip(&mut self, count: usize) {
+        let count = count.min(self.remaining);
+        self.at = self.at.wrapping_add(count);
+        self.remaining -= count;
+    }
+
     fn peek(&mut self, into: &mut [u8]) -> Result<()> {
         if into.len() > self.remaining {
             return Err(Errno::EFAULT);

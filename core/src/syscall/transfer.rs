@@ -347,7 +347,9 @@ async fn write_waiting(
     mut done: usize,
 ) -> Result<usize> {
     let mut full_piece = done > 0 && done == file.piece();
-    while Source::remaining(source) > 0 {
+    // What the file says that it took counts, not what the source says: it must end, whatever a file does.
+    let wanted = done + Source::remaining(source);
+    while done < wanted {
         if full_piece && !goes_on(thread, file).await {
             break;
         }

@@ -1,12 +1,14 @@
 //! Channels: calls to a server and their replies. Linux has none.
 
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use halyard_rt::channel::{Client, Message, Server, WORDS};
 use halyard_rt::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, PollFd, poll};
 use halyard_rt::process::Status;
 use halyard_rt::signal::{self, Action, SIGCONT, SIGKILL, SIGSTOP, SIGUSR1, SignalSet};
-use halyard_rt::{fd, ipc, prelude::*};
+use halyard_rt::{fd, ipc, prelude::*, thread};
 
 use crate::runner::suite;
 use crate::support::{
@@ -20,6 +22,7 @@ suite!(
     channel_without_a_server_is_epipe,
     channel_dead_server_fails_its_call_at_once,
     channel_server_that_receives_again_fails_the_call,
+    channel_of_a_server_passed_on_in_a_long_chain_ends_with_the_first,
     channel_killed_caller_leaves_a_harmless_reply,
     channel_interrupted_call_is_eintr,
     channel_stop_and_continue_are_unseen,
@@ -210,6 +213,38 @@ fn channel_server_that_receives_again_fails_the_call() -> Outcome {
     );
     check!(client.call(&Message::default(), None).is_ok());
     check_eq!(child.join()?, Status::Exited(0));
+    Ok(())
+}
+
+/// Each call waits with the next channel's server, which nobody else holds, in its hand: where the first channel ends, so do all,
+/// one after the other and not one within the other.
+fn channel_of_a_server_passed_on_in_a_long_chain_ends_with_the_first() -> Outcome {
+    const LENGTH: u32 = 300;
+    differs_on_linux(HERE)?;
+    let failed = Arc::new(AtomicU32::new(0));
+    let first = Server::new()?;
+    let (mut last, mut threads) = (None, Vec::new());
+    for _ in 0..LENGTH {
+        let next = Server::new()?;
+        let server: &Server = last.as_ref().unwrap_or(&first);
+        let (client, passed) = (server.client(0)?, next.descriptor().fd());
+        let failed = Arc::clone(&failed);
+        threads.push(thread::spawn(move || {
+            let passed = Fd::from_raw(passed);
+            let called = client.call(&Message::default(), Some(&passed));
+            // The number was closed long ago.
+            core::mem::forget(passed);
+            let refused = called.err() == Some(Errno::EPIPE);
+            failed.fetch_add(u32::from(refused), Ordering::SeqCst);
+        })?);
+        let mut fds = [PollFd::new(server.descriptor().fd(), POLLIN)];
+        check_eq!(poll(&mut fds, None)?, 1);
+        last = Some(next);
+    }
+    drop(last);
+    drop(first);
+    threads.into_iter().for_each(thread::Thread::join);
+    check_eq!(failed.load(Ordering::SeqCst), LENGTH);
     Ok(())
 }
 

@@ -33,6 +33,7 @@ suite!(
     rewritten_file_gives_memory_back,
     device_null_swallows,
     device_zero_gives_zeros,
+    device_write_of_any_length_ends,
     device_urandom_gives_noise,
     device_numbers_are_linux_ones,
     getrandom_fills,
@@ -396,6 +397,24 @@ fn device_zero_gives_zeros() -> Outcome {
     check_eq!(io::read(&zero, &mut bytes)?, 5000);
     check!(bytes.iter().all(|&byte| byte == 0));
     check_eq!(io::write(&zero, &[1; 10])?, 10);
+    Ok(())
+}
+
+fn device_write_of_any_length_ends() -> Outcome {
+    let bytes = vec![1; 300_000];
+    for name in ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"] {
+        let device = fs::open_with(name, open::O_WRONLY, 0)?;
+        for length in [1, 20_000, 200_000, 300_000] {
+            let written = io::write(&device, &bytes[..length]);
+            check_eq!((name, written), (name, Ok(length)));
+            let at = bytes.as_ptr() as usize;
+            let parts = [at, length, at, 7];
+            let args = [device.fd() as usize, parts.as_ptr() as usize, 2];
+            check_eq!((name, call(nr::WRITEV, args)), (name, Ok(length + 7)));
+        }
+    }
+    let full = fs::open_with("/dev/full", open::O_WRONLY, 0)?;
+    check_eq!(io::write(&full, &bytes), Err(Errno::ENOSPC));
     Ok(())
 }
 

@@ -185,6 +185,7 @@ fn deliver(task: &Task, server: &Arc<Thread>, letter: Letter) -> Option<Box<Task
     place.delivery = Some(Delivery {
         letter: Ok(letter),
         owed: Some(owed),
+        unsent: None,
     });
     place.call()
 }

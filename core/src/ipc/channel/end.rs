@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::exchange::{Outcome, complete};
+use super::exchange::{Delivery, Outcome, complete_with};
 use super::{Channel, Exchange};
 use crate::Errno;
 use crate::fs::file::{File, Readiness, Side, Special};
@@ -44,7 +44,12 @@ impl Drop for ServerEnd {
         loop {
             let call = self.channel.state.lock().calls.pop_front();
             let Some(call) = call else { break };
-            let _: Result<Outcome, _> = complete(&call.caller, call.ticket, Err(Errno::EPIPE));
+            let delivery = Delivery {
+                letter: Err(Errno::EPIPE),
+                owed: None,
+                unsent: call.letter.file,
+            };
+            let _: Result<Outcome, _> = complete_with(&call.caller, call.ticket, delivery);
         }
         self.channel.closed.wake_all();
     }

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use super::{Channel, Queued};
 use crate::fs::file::Special;
 use crate::fs::open_file::OpenFile;
+use crate::ipc::unix;
 use crate::machine::UserRegs;
 use crate::process::thread::{Parking, Place, Thread};
 use crate::sched::inherit::Member;
@@ -49,6 +50,9 @@ pub(crate) struct Delivery {
     pub(super) letter: Result<Letter>,
     /// For who receives: whom it owes a reply.
     pub(super) owed: Option<Owed>,
+    /// For a caller whose call nobody took: what it wanted to pass on. It may be the server's end of a channel where the same
+    /// is so, and so on: each caller drops its own, for one drop within the other would need a stack as long as the chain.
+    pub(super) unsent: Option<Arc<OpenFile>>,
 }
 
 /// The exchange that a task waits in.
@@ -149,6 +153,9 @@ fn finish(task: &mut Task, calls: bool, delivery: Delivery) {
         thread.kernel().scheduler.end_donation(&thread);
     }
     task.owed = delivery.owed;
+    if let Some(file) = delivery.unsent {
+        unix::let_go(file);
+    }
     match delivery.letter {
         Ok(letter) => accept(task, calls, letter),
         Err(errno) => task.fail(errno),
@@ -161,13 +168,27 @@ pub(super) fn complete(
     ticket: u64,
     letter: Result<Letter>,
 ) -> Result<Outcome> {
+    let delivery = Delivery {
+        letter,
+        owed: None,
+        unsent: None,
+    };
+    complete_with(caller, ticket, delivery)
+}
+
+/// As [`complete`], with all that there is to deliver.
+pub(super) fn complete_with(
+    caller: &Arc<Thread>,
+    ticket: u64,
+    delivery: Delivery,
+) -> Result<Outcome> {
     let mut place = caller.place();
     if !place.exchange.is_call(ticket) {
         drop(place);
         return Err(Errno::ECANCELED);
     }
     let server = take_call(&mut place, Exchange::Done);
-    place.delivery = Some(Delivery { letter, owed: None });
+    place.delivery = Some(delivery);
     let task = place.call();
     drop(place);
     drop(server);

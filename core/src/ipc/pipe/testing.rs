@@ -46,6 +46,10 @@ impl Source for TestSource<'_> {
         }
     }
 
+    fn skip(&mut self, count: usize) {
+        self.at += count;
+    }
+
     #[cfg(not(loom))]
     fn peek(&mut self, into: &mut [u8]) -> Result<()> {
         let at = self.at;

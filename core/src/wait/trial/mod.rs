@@ -140,6 +140,10 @@ impl Source for Bytes {
         Ok(())
     }
 
+    fn skip(&mut self, count: usize) {
+        self.left -= count;
+    }
+
     fn prepare(&mut self, _: usize) -> Result<()> {
         Ok(())
     }
