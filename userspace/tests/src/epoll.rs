@@ -47,6 +47,7 @@ suite!(
     epoll_nested_reports_the_inner_one,
     epoll_nested_in_a_circle_is_eloop,
     epoll_nested_too_deep_is_eloop,
+    epoll_nested_so_that_a_wake_spreads_is_einval,
     epoll_interrupted_is_eintr_despite_restart,
     epoll_stopped_and_continued_is_eintr,
     epoll_mask_lets_the_signal_in_and_is_put_back,
@@ -522,6 +523,32 @@ fn epoll_nested_in_a_circle_is_eloop() -> Outcome {
 }
 
 /// Five in a chain are allowed. (Linux before 6.16 allows a sixth.)
+/// Four levels of many instances, each watching all of the level below: one write would go all the ways there are.
+fn epoll_nested_so_that_a_wake_spreads_is_einval() -> Outcome {
+    const WIDTH: usize = 25;
+    let event = eventfd(0, 0)?;
+    let mut levels: Vec<Vec<Fd>> = Vec::new();
+    let mut refused = None;
+    for _ in 0..4 {
+        let level: Vec<Fd> = (0..WIDTH).map(|_| create(0)).collect::<Result<_>>()?;
+        for outer in &level {
+            let outcome = match levels.last() {
+                None => add(outer, &event, EPOLLIN),
+                Some(below) => below
+                    .iter()
+                    .try_for_each(|inner| add(outer, inner, EPOLLIN)),
+            };
+            refused = refused.or(outcome.err());
+        }
+        levels.push(level);
+    }
+    check_eq!(refused, Some(Errno::EINVAL));
+    let begun = time::uptime();
+    io::write_all(&event, &1u64.to_ne_bytes())?;
+    check!(time::uptime() - begun < Duration::from_millis(100));
+    Ok(())
+}
+
 fn epoll_nested_too_deep_is_eloop() -> Outcome {
     let mut sets = Vec::new();
     for _ in 0..8 {

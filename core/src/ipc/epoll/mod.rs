@@ -41,7 +41,7 @@ pub const EXCLUSIVE: u32 = raw::EPOLLEXCLUSIVE;
 pub struct Epoll {
     set: SpinLock<Set>,
     ready: Arc<Ready>,
-    /// What [`Nesting`] notes while it walks: under its lock.
+    /// What [`Nesting`] notes while it walks, under its lock: the walk, and a height or a number of wakes.
     walk: AtomicU64,
     height: AtomicU32,
     _live: Live,
@@ -82,7 +82,7 @@ impl Epoll {
     }
 
     /// EPOLL_CTL_ADD: watches `file`, which can be watched, under the name `fd`. EEXIST: it does already. ELOOP: `file` is
-    /// an instance that watches this one, or the chain becomes too long. ENOMEM.
+    /// an instance that watches this one, or the chain becomes too long. EINVAL: one wake would make too many. ENOMEM.
     pub fn add(
         self: &Arc<Epoll>,
         nesting: &Nesting,
@@ -93,9 +93,10 @@ impl Epoll {
         let Special::Epoll(child) = file.file().special() else {
             return self.add_item(fd, file, wish);
         };
-        let walk = nesting.check(self, child)?;
+        let mut walk = nesting.check(self, child)?;
         child.note_parent(self)?;
-        let added = self.add_item(fd, file, wish);
+        let added =
+            nesting::check_wakes(&mut walk, child).and_then(|()| self.add_item(fd, file, wish));
         if added.is_err() {
             child.forget_parent(self);
         }

@@ -1,4 +1,6 @@
-//! Epoll instances that watch each other: never in a circle, never in a chain of more than five (epoll_ctl(2), ELOOP).
+//! Epoll instances that watch each other: never in a circle, never in a chain of more than five (epoll_ctl(2), ELOOP), and
+//! never so that one change wakes too many of them: through four levels of n instances each, n to the fourth (EINVAL,
+//! as with Linux).
 //! Lock level 1, one for the whole kernel: a circle could be closed by two calls at once.
 
 use alloc::sync::Arc;
@@ -14,6 +16,9 @@ use crate::{Errno, Result};
 
 /// The most instances that a wake may pass through after the first.
 const DEPTH_MAX: u32 = 4;
+/// The most wakes that one of an instance makes in those above it, counted once for each way there. Linux: 500, 100, 50, 10 for
+/// the lengths of these ways.
+const WAKES_MAX: u32 = 100;
 
 /// The right to nest instances. Holds how many walks there have been: who has been met in one is marked with its number.
 #[derive(Debug, Default)]
@@ -40,6 +45,20 @@ impl Nesting {
         }
         Ok(walks)
     }
+}
+
+/// Whether no wake makes too many others, now that `child` is watched by one more; `walks` is what [`Nesting::check`] gave.
+/// EINVAL, ENOMEM.
+pub(super) fn check_wakes(walks: &mut u64, child: &Arc<Epoll>) -> Result<()> {
+    let mut below = Vec::new();
+    Walk::begin(walks, None).collect(child, &mut below)?;
+    let upwards = Walk::begin(walks, None);
+    for epoll in &below {
+        if upwards.wakes(epoll)? > WAKES_MAX {
+            return Err(Errno::EINVAL);
+        }
+    }
+    Ok(())
 }
 
 /// One look at all that an instance watches, or at all that watch it.
@@ -78,6 +97,32 @@ impl<'a> Walk<'a> {
         epoll.height.store(height, Ordering::Relaxed);
         epoll.walk.store(self.number, Ordering::Relaxed);
         Ok(height)
+    }
+
+    /// Adds `epoll` and all instances behind it to `met`, each once. ENOMEM.
+    fn collect(&self, epoll: &Arc<Epoll>, met: &mut Vec<Arc<Epoll>>) -> Result<()> {
+        if epoll.walk.swap(self.number, Ordering::Relaxed) == self.number {
+            return Ok(());
+        }
+        met.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        met.push(Arc::clone(epoll));
+        children(epoll)?
+            .iter()
+            .try_for_each(|child| self.collect(child, met))
+    }
+
+    /// How many wakes one of `epoll` makes in those above it. ENOMEM.
+    fn wakes(&self, epoll: &Arc<Epoll>) -> Result<u32> {
+        if epoll.walk.load(Ordering::Relaxed) == self.number {
+            return Ok(epoll.height.load(Ordering::Relaxed));
+        }
+        let mut wakes: u32 = 0;
+        for parent in parents(epoll)? {
+            wakes = wakes.saturating_add(self.wakes(&parent)?).saturating_add(1);
+        }
+        epoll.height.store(wakes, Ordering::Relaxed);
+        epoll.walk.store(self.number, Ordering::Relaxed);
+        Ok(wakes)
     }
 }
 
