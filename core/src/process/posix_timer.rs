@@ -5,15 +5,16 @@
 //! table is of lock level 2, a timer of level 3; signals are sent with neither held. Nothing here waits.
 //!
 //! While a timer's signal pends its alarm is off, however short its interval: delivery counts what has expired by then and
-//! sets the alarm anew. A signal that nobody will have (ignored, or pending already for another reason) is not waited
-//! for: the timer rings again, at most once a millisecond.
+//! sets the alarm anew. So it is while the signal cannot be sent, because it is ignored or pends already for another
+//! reason: the timer is *stuck* until one of these changes ([`PosixTimers::on_release`]).
 //!
-//! CPU time is not watched: such a timer rings at the earliest instant at which it could be due, looks, and rings again.
+//! CPU time is not watched: such a timer rings at the earliest instant at which it could be due, looks, and rings again, at
+//! most a thousand times a second for all timers of a process together.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use halyard_cell::SpinLock;
 
@@ -29,7 +30,7 @@ use crate::sched::alarm::{AlarmKey, Expire};
 use crate::time::{Countdown, OnClockSet};
 use crate::{Errno, Result};
 
-/// The shortest time from one ring to the next of a timer whose signal is not taken, in nanoseconds.
+/// The shortest time from one ring in vain to the next, in nanoseconds, for each timer of the process.
 const SHORTEST_NS: u64 = 1_000_000;
 
 /// The most overruns that are told (DELAYTIMER_MAX).
@@ -85,8 +86,12 @@ struct State {
     /// A length of time by the wall clock is counted by the other: setting the clock does not change it.
     relative: bool,
     alarm: Option<(CpuId, AlarmKey)>,
-    /// Its signal pends.
+    /// Its signal pends, or it is stuck.
     queued: bool,
+    /// Its signal could not be sent.
+    stuck: bool,
+    /// How often it was tried to send it.
+    tries: u64,
     overrun: u32,
     deleted: bool,
 }
@@ -97,6 +102,10 @@ pub struct PosixTimers {
     table: SpinLock<Table>,
     /// Whether there ever was one: read without the lock.
     any: AtomicBool,
+    /// How many there are.
+    count: AtomicU64,
+    /// The signals for which a timer may be stuck.
+    stuck: AtomicU64,
 }
 
 #[derive(Default)]
@@ -149,6 +158,7 @@ impl PosixTimers {
             kernel.clock.listen(listener)?;
         }
         table.timers.insert(id, Arc::clone(&timer));
+        self.note_count(&table);
         self.any.store(true, Ordering::Relaxed);
         Ok(timer)
     }
@@ -161,7 +171,10 @@ impl PosixTimers {
 
     /// timer_delete(2). EINVAL.
     pub fn delete(&self, id: i32) -> Result<()> {
-        let timer = self.table.lock().timers.remove(&id);
+        let mut table = self.table.lock();
+        let timer = table.timers.remove(&id);
+        self.note_count(&table);
+        drop(table);
         timer.ok_or(Errno::EINVAL)?.end();
         Ok(())
     }
@@ -169,7 +182,10 @@ impl PosixTimers {
     /// Ends all: the process has ended, or executes another program.
     pub fn clear(&self) {
         if self.any.load(Ordering::Relaxed) {
-            let timers = core::mem::take(&mut self.table.lock().timers);
+            let mut table = self.table.lock();
+            let timers = core::mem::take(&mut table.timers);
+            self.note_count(&table);
+            drop(table);
             timers.into_values().for_each(|timer| timer.end());
         }
     }
@@ -181,11 +197,33 @@ impl PosixTimers {
         }
     }
 
+    fn note_count(&self, table: &Table) {
+        self.count
+            .store(table.timers.len() as u64, Ordering::Relaxed);
+    }
+
     /// What pended of `signals` has been forgotten: their timers go on.
     pub fn on_discard(&self, signals: SignalSet) {
-        if !self.any.load(Ordering::Relaxed) {
-            return;
+        if self.any.load(Ordering::Relaxed) {
+            self.go_on(|timer| timer.tells_by(signals));
         }
+    }
+
+    /// Those of `signals` that could not be sent may be sent now: none of them pends, or they are not ignored any more, or
+    /// blocked. Timers that are stuck for them go on.
+    #[inline]
+    pub fn on_release(&self, signals: SignalSet) {
+        // Who is stuck has said so before it looked whether its signal can be sent, and what makes that possible was done
+        // before this: one of both sees the other.
+        if self.stuck.load(Ordering::SeqCst) & signals.0 != 0 {
+            self.stuck.fetch_and(!signals.0, Ordering::SeqCst);
+            self.go_on(|timer| timer.tells_by(signals) && timer.state.lock().stuck);
+        }
+    }
+
+    /// Has the timers that `wanted` admits go on as if their signals had been taken.
+    #[cold]
+    fn go_on(&self, wanted: impl Fn(&PosixTimer) -> bool) {
         let mut next = 0;
         loop {
             let table = self.table.lock();
@@ -194,7 +232,7 @@ impl PosixTimers {
             };
             let (id, timer) = (*id, Arc::clone(timer));
             drop(table);
-            if timer.notify.signal().is_some_and(|it| signals.contains(it)) {
+            if wanted(&timer) {
                 timer.delivered(&mut SignalInfo::default());
             }
             let Some(after) = id.checked_add(1) else {
@@ -227,6 +265,8 @@ impl PosixTimer {
         }
         state.relative = !absolute;
         state.overrun = 0;
+        state.queued &= !state.stuck;
+        state.stuck = false;
         state.countdown = match (to.value, absolute) {
             // An interval without a first expiry means nothing, and is not kept.
             (0, _) => Countdown::off(0),
@@ -307,12 +347,42 @@ impl PosixTimer {
             return;
         }
         state.queued = false;
+        state.stuck = false;
         let now = self.read(&state);
         let times = state.countdown.take(now);
         let overrun = times.saturating_sub(1).min(OVERRUNS_MAX) as u32;
         state.overrun = overrun;
         info.set_overrun(overrun);
         self.wind(&mut state, 0);
+    }
+
+    /// Whether it tells by one of `signals`.
+    fn tells_by(&self, signals: SignalSet) -> bool {
+        self.notify
+            .signal()
+            .is_some_and(|signal| signals.contains(signal))
+    }
+
+    /// The signal of try `this` could not be sent: waits until it can be, which it may be by now.
+    fn get_stuck(&self, this: u64) {
+        let (Some(signal), Some(process)) = (self.notify.signal(), self.process.upgrade()) else {
+            return;
+        };
+        let mine = |state: &State| state.queued && state.tries == this;
+        let mut state = self.state.lock();
+        if !mine(&state) {
+            return;
+        }
+        state.stuck = true;
+        drop(state);
+        let stuck = &process.posix_timers.stuck;
+        stuck.fetch_or(signal.set().0, Ordering::SeqCst);
+        if self.send() {
+            let mut state = self.state.lock();
+            if mine(&state) {
+                state.stuck = false;
+            }
+        }
     }
 
     /// Sends its signal; true if it pends now and was not pending before.
@@ -339,27 +409,24 @@ impl Expire for PosixTimer {
         }
         if !state.countdown.has_expired(self.read(&state)) {
             // CPU time that was not used or not charged yet, or a clock that was set back.
-            self.wind(&mut state, SHORTEST_NS);
+            let process = self.process.upgrade();
+            let together = process.as_ref().map_or(1, |process| {
+                process.posix_timers.count.load(Ordering::Relaxed).max(1)
+            });
+            self.wind(&mut state, SHORTEST_NS * together);
             drop(state);
-            if let (false, Some(process)) =
-                (matches!(self.base, Base::Clock(_)), self.process.upgrade())
-            {
+            if let (false, Some(process)) = (matches!(self.base, Base::Clock(_)), process) {
                 self.kernel.charge_others(process.pid);
             }
             return;
         }
         state.alarm = None;
         state.queued = true;
+        state.tries += 1;
+        let this = state.tries;
         drop(state);
-        if self.send() {
-            return;
-        }
-        let mut state = self.state.lock();
-        if state.queued {
-            state.queued = false;
-            let now = self.read(&state);
-            state.countdown.take(now);
-            self.wind(&mut state, SHORTEST_NS);
+        if !self.send() {
+            self.get_stuck(this);
         }
     }
 }

@@ -27,6 +27,9 @@ suite!(
     posix_timer_of_an_interval_rings_again,
     posix_timer_ignored_goes_on_and_is_heard_later,
     posix_timer_whose_pending_signal_is_thrown_away_goes_on,
+    posix_timer_whose_signal_pends_for_another_reason_goes_on,
+    posix_timer_ignored_is_heard_when_its_signal_is_blocked,
+    posix_timers_ignored_by_the_hundred_leave_the_cpu_to_others,
     posix_timer_that_tells_nobody_can_be_read,
     posix_timer_to_one_thread_reaches_it,
     posix_timer_of_another_process_thread_is_einval,
@@ -176,6 +179,54 @@ fn posix_timer_whose_pending_signal_is_thrown_away_goes_on() -> Outcome {
     let before = HEARD.load(Ordering::SeqCst);
     signal::mask(How::Unblock, set)?;
     await_heard(before + 2);
+    Ok(())
+}
+
+fn posix_timer_whose_signal_pends_for_another_reason_goes_on() -> Outcome {
+    let set = hold(SIGUSR1)?;
+    process::kill(process::id(), SIGUSR1)?;
+    let timer = Timer::new(CLOCK_MONOTONIC, Some(Event::signal(SIGUSR1, 0)))?;
+    timer.set(0, Setting::new(SHORT, SHORT))?;
+    sleep_ms(12);
+    check!(soon(set)?.code != SI_TIMER);
+    for _ in 0..3 {
+        check_eq!(soon(set)?.code, SI_TIMER);
+    }
+    Ok(())
+}
+
+fn posix_timer_ignored_is_heard_when_its_signal_is_blocked() -> Outcome {
+    signal::set(SIGUSR1, Action::Ignore, 0, SignalSet::EMPTY)?;
+    let timer = Timer::new(CLOCK_MONOTONIC, Some(Event::signal(SIGUSR1, 0)))?;
+    timer.set(0, Setting::new(SHORT, SHORT))?;
+    sleep_ms(12);
+    let set = hold(SIGUSR1)?;
+    check_eq!(soon(set)?.code, SI_TIMER);
+    Ok(())
+}
+
+/// Each rings at the end of every microsecond, and nobody hears it.
+fn posix_timers_ignored_by_the_hundred_leave_the_cpu_to_others() -> Outcome {
+    let ignored = Event::signal(SIGUSR1, 0);
+    let micro = Duration::from_micros(1);
+    signal::set(SIGUSR1, Action::Ignore, 0, SignalSet::EMPTY)?;
+    let work = || {
+        let begun = time::uptime();
+        for _ in 0..2000 {
+            core::hint::black_box(process::id());
+        }
+        time::uptime() - begun
+    };
+    let alone = work();
+    for _ in 0..500 {
+        Timer::new(CLOCK_MONOTONIC, Some(ignored)).and_then(|timer| {
+            timer.set(0, Setting::new(micro, micro))?;
+            core::mem::forget(timer);
+            Ok(())
+        })?;
+    }
+    sleep_ms(5);
+    check!(work() < alone * 20 + Duration::from_millis(5));
     Ok(())
 }
 

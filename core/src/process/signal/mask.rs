@@ -22,6 +22,8 @@ pub fn set_mask(thread: &Thread, mask: SignalSet) {
     if !refused.is_empty() {
         offer(&thread.process, refused);
     }
+    // What is ignored pends while it is blocked.
+    thread.process.posix_timers.on_release(mask.minus(before));
 }
 
 /// Blocks `mask` for the length of a wait (sigsuspend(2), ppoll(2), pselect(2), epoll_pwait(2)). If the wait ends with
@@ -72,6 +74,7 @@ pub fn take_awaited(thread: &Thread, wanted: SignalSet) -> Option<(Signal, Signa
     if info.code == SI_TIMER {
         thread.process.posix_timers.on_delivery(&mut info);
     }
+    thread.process.posix_timers.on_release(signal.set());
     Some((signal, info))
 }
 

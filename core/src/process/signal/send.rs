@@ -190,6 +190,7 @@ pub fn set_action(process: &Process, signal: Signal, action: Action) -> Result<A
     if action.ignores(signal) {
         stop::discard(process, signal.set());
     }
+    process.posix_timers.on_release(signal.set());
     Ok(before)
 }
 
