@@ -5,7 +5,7 @@
 //! level 9; a share count is changed without the lock.
 
 use core::ops::Range;
-use core::sync::atomic::{AtomicU16, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use halyard_cell::SpinLock;
 
@@ -24,7 +24,7 @@ const ALIGNMENT: usize = 1 << MAX_RUN_ORDER;
 pub struct MetadataSize {
     /// Words of 64 bits: the free map and its summary.
     pub words: usize,
-    /// Share counts, of 16 bits.
+    /// Share counts, of 32 bits.
     pub shares: usize,
 }
 
@@ -33,8 +33,8 @@ pub struct FramePool {
     /// The number of the frame that bit 0 of the map stands for.
     base: usize,
     /// Holders of each frame that is not free. Of a free frame it means nothing: so the pool starts without touching
-    /// them, which for a GiB of RAM are half a MiB.
-    shares: &'static [AtomicU16],
+    /// them, which for a GiB of RAM are a MiB.
+    shares: &'static [AtomicU32],
     free: SpinLock<FreeMap>,
     room: Room,
 }
@@ -57,7 +57,7 @@ impl FramePool {
         first: Frame,
         end: Frame,
         words: &'static mut [u64],
-        shares: &'static [AtomicU16],
+        shares: &'static [AtomicU32],
     ) -> Option<FramePool> {
         let size = Self::metadata_size(first, end);
         let base = first.0 / ALIGNMENT * ALIGNMENT;
@@ -121,7 +121,8 @@ impl FramePool {
         }
     }
 
-    /// Adds a holder. Fails, changing nothing, for a frame that is not of the pool or has 65,535 holders.
+    /// Adds a holder. Fails, changing nothing, for a frame that is not of the pool or has as many holders as can
+    /// be counted: more than there can be pages mapped in all programs together.
     #[inline]
     pub fn share(&self, frame: Frame) -> Result<(), OutOfMemory> {
         let count = self.count_of(frame).ok_or(OutOfMemory)?;
@@ -155,7 +156,7 @@ impl FramePool {
     #[must_use]
     pub fn share_count(&self, frame: Frame) -> usize {
         self.count_of(frame)
-            .map_or(0, |count| usize::from(count.load(Ordering::Acquire)))
+            .map_or(0, |count| count.load(Ordering::Acquire) as usize)
     }
 
     /// Whether the pool has that frame, free or not.
@@ -203,7 +204,7 @@ impl FramePool {
     }
 
     #[inline]
-    fn count_of(&self, frame: Frame) -> Option<&AtomicU16> {
+    fn count_of(&self, frame: Frame) -> Option<&AtomicU32> {
         self.shares.get(frame.0.checked_sub(self.base)?)
     }
 }

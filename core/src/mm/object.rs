@@ -129,8 +129,11 @@ impl MemoryObject {
             let offset = (position % PAGE_BYTES) as usize;
             let count = (PAGE_SIZE - offset).min(total - done);
             let put = match self.present_page(position / PAGE_BYTES) {
-                Some(page) => sink.put_from_frame(self.memory.machine, page.frame(), offset, count),
-                None => put_zeros(sink, count),
+                Ok(Some(page)) => {
+                    sink.put_from_frame(self.memory.machine, page.frame(), offset, count)
+                }
+                Ok(None) => put_zeros(sink, count),
+                Err(error) => Err(error.into()),
             };
             done = start - sink.remaining();
             if let Err(errno) = put {
@@ -294,11 +297,14 @@ impl MemoryObject {
         }
     }
 
-    fn present_page(&self, index: u64) -> Option<FrameRef> {
+    /// The frame of page `index`; None: it is a hole.
+    fn present_page(&self, index: u64) -> Result<Option<FrameRef>, OutOfMemory> {
         let pages = self.pages.lock();
-        let frame = pages.slots.get(index).frame()?;
-        self.memory.frames.share(frame).ok()?;
-        Some(FrameRef::adopt(self.memory, frame))
+        let Some(frame) = pages.slots.get(index).frame() else {
+            return Ok(None);
+        };
+        self.memory.frames.share(frame)?;
+        Ok(Some(FrameRef::adopt(self.memory, frame)))
     }
 
     #[inline]
@@ -330,7 +336,7 @@ impl MemoryObject {
         }
         self.reserve(pages, index)?;
         let frame = self.memory.zeroed_frame()?;
-        // Two holders of 65,535: cannot fail.
+        // Two holders: cannot fail.
         self.memory.frames.share(frame)?;
         pages.slots.set(index, Slot::written(frame));
         pages.resident += 1;

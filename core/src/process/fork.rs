@@ -7,7 +7,8 @@ use core::sync::atomic::Ordering;
 use bitflags::bitflags;
 
 use super::Pid;
-use super::signal::ThreadSignals;
+use super::limits::Resource;
+use super::signal::{Signal, ThreadSignals};
 use super::state::{Parts, Process};
 use super::thread::Thread;
 use crate::kernel::Kernel;
@@ -90,6 +91,7 @@ pub fn clone(
     request: &CloneRequest,
 ) -> Result<Arc<Thread>> {
     request.check()?;
+    check_limit(kernel, &task.thread.process)?;
     let tid = kernel.processes.number()?;
     let process = if request.flags.contains(CloneFlags::THREAD) {
         Arc::clone(&task.thread.process)
@@ -144,6 +146,26 @@ pub fn clone(
     Ok(thread)
 }
 
+/// EAGAIN: the user of `maker` has as many processes and threads, the ended ones that nobody waited for included, as
+/// RLIMIT_NPROC allows (getrlimit(2)); it does not bind the privileged. Takes time proportional to the processes there are.
+fn check_limit(kernel: &Kernel, maker: &Process) -> Result<()> {
+    let who = maker.credentials();
+    if who.uid == 0 || who.privileged() {
+        return Ok(());
+    }
+    let limit = maker.limits.get(Resource::PROCESSES).soft;
+    let mut count = 0;
+    for process in kernel.processes.each(|_| true) {
+        if process.credentials().uid == who.uid {
+            count += process.thread_count().max(1) as u64;
+        }
+        if count >= limit {
+            return Err(Errno::EAGAIN);
+        }
+    }
+    Ok(())
+}
+
 fn child_context(maker: &UserContext, request: &CloneRequest) -> UserContext {
     let mut context = maker.clone();
     context.fp_live = 0;
@@ -191,7 +213,13 @@ fn child_process(task: &Task, request: &CloneRequest, pid: Pid) -> Result<Arc<Pr
     } else {
         Arc::new(fs.fork())
     };
-    let signals = maker.signals.for_child(request.flags, request.exit_signal);
+    // A sibling of the maker's ends as the maker does: its parent has not asked for another signal.
+    let exit_signal = if request.flags.contains(CloneFlags::PARENT) {
+        maker.signals.exit_signal().map_or(0, Signal::number)
+    } else {
+        request.exit_signal
+    };
+    let signals = maker.signals.for_child(request.flags, exit_signal);
     let (credentials, limits) = (maker.credentials(), maker.limits.clone());
     let child = Process::new(
         pid,

@@ -28,14 +28,18 @@ const PATIENCE: u64 = 1_000_000;
 pub fn on_shortage(task: &mut Task) {
     let thread = &task.thread;
     let kernel = thread.kernel();
-    // A wait takes a little of the heap, too.
+    let own = &thread.process;
+    // A wait takes a little of the heap, too. Who cannot wait tries again at once, until its turn ends; nobody else has one
+    // then if it is for real time.
     let can_wait = kernel.admit().is_ok();
+    let hinders = !can_wait && thread.schedule.policy().rank() > 0 && own.pid != INIT;
     match choose(kernel) {
-        Choice::Wait if can_wait => {}
-        Choice::End(chosen, pages) if can_wait => end(kernel, &chosen, pages),
-        _ => end(kernel, &thread.process, own_pages(&thread.process)),
+        Choice::Nobody => end(kernel, own, own_pages(own)),
+        _ if hinders => end(kernel, own, own_pages(own)),
+        Choice::Wait => {}
+        Choice::End(chosen, pages) => end(kernel, &chosen, pages),
     }
-    if thread.process.exiting().is_none() {
+    if can_wait && own.exiting().is_none() {
         let thread = Arc::clone(thread);
         // Nothing was called: the register keeps what it has.
         let kept = task.context.regs.x[0] as usize;

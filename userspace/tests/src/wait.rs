@@ -4,11 +4,12 @@ use halyard_rt::process::Status;
 use halyard_rt::raw::general::{
     P_ALL, P_PGID, P_PID, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED,
 };
-use halyard_rt::signal::{self, Info};
+use halyard_rt::signal::{self, Info, SIGKILL, SIGUSR1, SignalSet};
 use halyard_rt::{nr, prelude::*};
 
 use crate::runner::suite;
 use crate::support::{Blocker, Outcome, call, check, check_eq, sleep_ms};
+use crate::sysv_support::as_user;
 
 suite!(
     wait_without_children_is_echild,
@@ -25,7 +26,63 @@ suite!(
     waitid_nohang_with_running_child_gives_zero,
     waitid_without_event_is_einval,
     signal_05_zombie_keeps_its_number_until_waited_for,
+    clone_of_a_sibling_tells_its_parent_as_the_maker_does,
+    fork_beyond_the_users_limit_is_eagain,
 );
+
+/// A child must not choose what its parent is sent.
+fn clone_of_a_sibling_tells_its_parent_as_the_maker_does() -> Outcome {
+    const CLONE_PARENT: usize = 0x8000;
+    let held = SignalSet::of(&[SIGUSR1]);
+    signal::mask(signal::How::Block, held)?;
+    let maker =
+        process::spawn(
+            || match call(nr::CLONE, [CLONE_PARENT | SIGUSR1 as usize, 0, 0, 0, 0]) {
+                Ok(0) => 7,
+                Ok(_) => 8,
+                Err(_) => 9,
+            },
+        )?;
+    let mut codes = vec![process::wait()?, process::wait()?];
+    codes.sort_by_key(|(pid, _)| *pid != maker);
+    let codes: Vec<_> = codes.into_iter().map(|(_, status)| status).collect();
+    check_eq!(codes, [Status::Exited(8), Status::Exited(7)]);
+    check!(!signal::pending()?.contains(SIGUSR1));
+    Ok(())
+}
+
+fn fork_beyond_the_users_limit_is_eagain() -> Outcome {
+    const NPROC: usize = 6;
+    let status = as_user(47_200, || {
+        let limits = [3u64, 3];
+        let args = [0, NPROC, limits.as_ptr() as usize, 0];
+        if call(nr::PRLIMIT64, args).is_err() {
+            return 1;
+        }
+        // With this one three: two more can be, and a third when one of them has been waited for.
+        let first = process::spawn(|| sleep(1_000));
+        let second = process::spawn(|| 0);
+        let third = process::spawn(|| 0);
+        let (Ok(first), Ok(second)) = (first, second) else {
+            return 2;
+        };
+        if third != Err(Errno::EAGAIN) || process::spawn(|| 0) != Err(Errno::EAGAIN) {
+            return 3;
+        }
+        if process::wait_pid(second).is_err() || process::spawn(|| 0).is_err() {
+            return 4;
+        }
+        let _ = process::kill(first, SIGKILL);
+        0
+    })?;
+    check_eq!(status, Status::Exited(0));
+    Ok(())
+}
+
+fn sleep(milliseconds: u64) -> i32 {
+    sleep_ms(milliseconds);
+    0
+}
 
 fn wait_without_children_is_echild() -> Outcome {
     check_eq!(process::wait(), Err(Errno::ECHILD));

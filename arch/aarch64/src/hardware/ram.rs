@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::AtomicU16;
+use core::sync::atomic::AtomicU32;
 
 use alloc::boxed::Box;
 use halyard_core::machine::{Frame, PAGE_SIZE};
@@ -182,7 +182,7 @@ fn make_pool(free: &mut RangeSet) -> Result<(&'static FramePool, usize), NoRam> 
     let span = free.span().ok_or(little)?;
     let (first, end) = (Frame(span.start / PAGE_SIZE), Frame(span.end / PAGE_SIZE));
     let size = FramePool::metadata_size(first, end);
-    let bytes = 8 * size.words + 2 * size.shares;
+    let bytes = 8 * size.words + 4 * size.shares;
     let books = free
         .take(bytes.next_multiple_of(PAGE_SIZE), PAGE_SIZE)
         .ok_or(little)?;
@@ -197,7 +197,7 @@ fn make_pool(free: &mut RangeSet) -> Result<(&'static FramePool, usize), NoRam> 
         heap::init(heap);
         (
             core::slice::from_raw_parts_mut(at as *mut u64, size.words),
-            core::slice::from_raw_parts((at + 8 * size.words) as *const AtomicU16, size.shares),
+            core::slice::from_raw_parts((at + 8 * size.words) as *const AtomicU32, size.shares),
         )
     };
     let pool = FramePool::new(first, end, words, shares).ok_or(little)?;

@@ -8,7 +8,7 @@ mod program;
 mod ram;
 
 use std::boxed::Box;
-use std::sync::atomic::AtomicU16;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec;
 use std::vec::Vec;
@@ -127,7 +127,9 @@ fn new_pool(frames: usize) -> FramePool {
     let (first, end) = (Frame(FIRST_FRAME), Frame(FIRST_FRAME + frames));
     let size = FramePool::metadata_size(first, end);
     let words = vec![u64::MAX; size.words].into_boxed_slice();
-    let shares: Vec<AtomicU16> = (0..size.shares).map(|_| AtomicU16::new(0xdead)).collect();
+    let shares: Vec<AtomicU32> = (0..size.shares)
+        .map(|_| AtomicU32::new(0xdead_beef))
+        .collect();
     match FramePool::new(
         first,
         end,
