@@ -15,6 +15,7 @@ extern crate std;
 
 pub mod bcm2835_pm;
 pub mod bcm2835_rng;
+pub mod device;
 pub mod dt;
 pub mod iproc_rng200;
 pub mod irq;

@@ -31,6 +31,7 @@ mod hardware {
     mod console;
     mod cpu;
     mod device_tree;
+    mod devices;
     mod entropy;
     mod fp;
     mod heap;
@@ -51,11 +52,12 @@ mod hardware {
     mod user_table;
 
     pub use console::EarlyUart;
+    pub use devices::Driver;
     pub use start::{Board, start};
 }
 
 #[cfg(target_os = "none")]
-pub use hardware::{Board, EarlyUart, start};
+pub use hardware::{Board, Driver, EarlyUart, start};
 
 /// Makes the crate a kernel image for the board that the given static describes.
 #[macro_export]

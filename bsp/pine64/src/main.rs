@@ -2,12 +2,13 @@
 #![no_std]
 #![no_main]
 
-use halyard_arch_aarch64::{Board, EarlyUart};
+use halyard_arch_aarch64::{Board, Driver, EarlyUart};
 
 /// UART0 (Allwinner A64 User Manual 3.1), where the boot loader speaks.
 static BOARD: Board = Board {
     name: "pine64",
     early_uart: Some(EarlyUart::DesignWare(0x01c2_8000)),
+    drivers: &[Driver::SUNXI_WDT],
 };
 
 halyard_arch_aarch64::board!(BOARD);

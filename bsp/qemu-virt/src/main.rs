@@ -2,12 +2,13 @@
 #![no_std]
 #![no_main]
 
-use halyard_arch_aarch64::{Board, EarlyUart};
+use halyard_arch_aarch64::{Board, Driver, EarlyUart};
 
 /// The PL011 that `virt` has had at this address since its first version (QEMU, `hw/arm/virt.c`, `VIRT_UART0`).
 static BOARD: Board = Board {
     name: "qemu-virt",
     early_uart: Some(EarlyUart::Pl011(0x0900_0000)),
+    drivers: &[Driver::PL031],
 };
 
 halyard_arch_aarch64::board!(BOARD);

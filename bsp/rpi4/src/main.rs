@@ -2,12 +2,13 @@
 #![no_std]
 #![no_main]
 
-use halyard_arch_aarch64::{Board, EarlyUart};
+use halyard_arch_aarch64::{Board, Driver, EarlyUart};
 
 /// The first PL011 (BCM2711 ARM Peripherals 11.5, low peripheral mode): on GPIO 14 and 15 with `dtoverlay=disable-bt`.
 static BOARD: Board = Board {
     name: "rpi4",
     early_uart: Some(EarlyUart::Pl011(0xfe20_1000)),
+    drivers: &[Driver::BCM2835_PM, Driver::IPROC_RNG200],
 };
 
 halyard_arch_aarch64::board!(BOARD);

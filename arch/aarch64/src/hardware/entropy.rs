@@ -1,14 +1,11 @@
-//! Randomness: what the loader left in the device tree, the generators of board and CPU (RNDR) where there are any, and the jitter of
+//! Randomness: what the loader left in the device tree, the generators of CPU (RNDR) and board where there are any, and the jitter of
 //! counter and code. No better than its sources; the core's generator stretches it.
 
 use core::arch::asm;
 
 use halyard_cell::SpinLock;
-use halyard_drivers::bcm2835_rng::{self, Bcm2835Rng};
 use halyard_drivers::dt::Tree;
-use halyard_drivers::iproc_rng200::{self, IprocRng200};
 
-use super::registers::Registers;
 use super::timer;
 
 /// Four lanes into which everything is mixed.
@@ -52,31 +49,7 @@ fn rndr() -> Option<u64> {
     (failed == 0).then_some(word)
 }
 
-/// Words of the board's generators, where it has any.
-fn for_each_hardware_word(tree: &Tree<'_>, mut take: impl FnMut(u32)) {
-    let registers = |bindings| {
-        let node = tree.compatible(bindings).next()?;
-        Registers::of(&node, 0).ok()
-    };
-    if let Some(Ok(mut rng)) = registers(bcm2835_rng::COMPATIBLE).map(Bcm2835Rng::new) {
-        words(|| rng.try_word()).for_each(&mut take);
-    }
-    if let Some(Ok(mut rng)) = registers(iproc_rng200::COMPATIBLE).map(IprocRng200::new) {
-        words(|| rng.try_word()).for_each(&mut take);
-    }
-}
-
-/// Up to [`WORDS`] words, as far as they come within the time that boot has for them.
-fn words(mut next: impl FnMut() -> Option<u32>) -> impl Iterator<Item = u32> {
-    (0..PATIENCE).filter_map(move |_| next()).take(WORDS)
-}
-
-/// Words that are asked of a generator: 256 bits.
-const WORDS: usize = 8;
-/// How often a generator is asked: a few milliseconds. One that takes longer to warm up is done without.
-const PATIENCE: u32 = 20_000;
-
-/// Takes in the loader's seeds, and the board's own.
+/// Takes in the loader's seeds.
 pub(crate) fn init(tree: &Tree<'_>) {
     let mut state = STATE.lock();
     if let Some(chosen) = tree.chosen() {
@@ -89,8 +62,12 @@ pub(crate) fn init(tree: &Tree<'_>) {
         }
         absorb(&mut state, chosen.kaslr_seed().unwrap_or(0));
     }
-    for_each_hardware_word(tree, |word| absorb(&mut state, word.into()));
     absorb(&mut state, timer::counter());
+}
+
+/// Takes in a word of a generator.
+pub(crate) fn add(word: u32) {
+    absorb(&mut STATE.lock(), word.into());
 }
 
 /// Fills `into`.

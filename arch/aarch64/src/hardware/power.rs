@@ -1,24 +1,19 @@
-//! How the machine, or one CPU of it, starts and stops: PSCI (Arm DEN 0022), a Raspberry Pi's power management, and semihosting where
-//! an emulator listens.
+//! How the machine, or one CPU of it, starts and stops: PSCI (Arm DEN 0022), the board's watchdog where there is no PSCI or it refuses,
+//! and semihosting where an emulator listens.
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use aarch64_cpu::registers::{CNTFRQ_EL0, Readable};
-use halyard_cell::SpinLock;
-use halyard_drivers::bcm2835_pm::{self, Bcm2835Pm};
 use halyard_drivers::dt::Tree;
 use halyard_drivers::psci::{Conduit, Psci};
 use smccc::{Call, Hvc, Smc, psci};
 
 use super::console::println;
 use super::once::Once;
-use super::registers::Registers;
-use super::timer;
+use super::{devices, timer};
 
 static PSCI: Once<Psci> = Once::new();
-/// A Pi's, where there is no PSCI.
-static PI: Once<SpinLock<Bcm2835Pm<Registers>>> = Once::new();
 /// An emulator takes HLT #0xf000; on metal it is an undefined instruction.
 static SEMIHOSTING: AtomicBool = AtomicBool::new(false);
 
@@ -33,15 +28,6 @@ pub(crate) fn init(tree: &Tree<'_>, command_line: &str) {
         }
         Ok(None) => {}
         Err(error) => println!("PSCI: {error}"),
-    }
-    if let Some(node) = tree.compatible(bcm2835_pm::COMPATIBLE).next() {
-        match Registers::of(&node, 0).map(Bcm2835Pm::new) {
-            Ok(Ok(pi)) => {
-                PI.set(SpinLock::new(pi));
-            }
-            Ok(Err(error)) => println!("{node}: {error}"),
-            Err(error) => println!("{node}: {error}"),
-        }
     }
     let wanted = words(command_line).any(|word| word == "semihosting");
     SEMIHOSTING.store(wanted, Ordering::Relaxed);
@@ -108,8 +94,7 @@ pub(crate) fn off(code: u8) -> ! {
         Some(Conduit::Smc) => psci::system_off::<Smc>(),
         None => Ok(()),
     };
-    if let Some(pi) = PI.get() {
-        pi.lock().power_off();
+    if devices::power_off() {
         wait_for_the_end();
     }
     halt()
@@ -122,17 +107,17 @@ pub(crate) fn reboot() -> ! {
         Some(Conduit::Smc) => psci::system_reset::<Smc>(),
         None => Ok(()),
     };
-    if let Some(pi) = PI.get() {
-        pi.lock().reset();
+    if devices::reset() {
         wait_for_the_end();
     }
     halt()
 }
 
-/// Gives the hardware a second to do what it was told.
+/// Gives the hardware time to do what it was told.
 fn wait_for_the_end() {
     let start = timer::counter();
-    while timer::counter().wrapping_sub(start) < CNTFRQ_EL0.get() {
+    let ticks = CNTFRQ_EL0.get() * devices::SETTLING.as_secs();
+    while timer::counter().wrapping_sub(start) < ticks {
         core::hint::spin_loop();
     }
 }

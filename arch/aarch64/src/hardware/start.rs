@@ -9,17 +9,16 @@ use halyard_core::boot::{self, BootInfo};
 use halyard_core::kernel::Kernel;
 use halyard_core::machine::Frame;
 use halyard_core::mm::Memory;
-use halyard_drivers::dt::{Node, Tree};
-use halyard_drivers::pl031::{self, Pl031};
+use halyard_drivers::dt::Tree;
 
 use super::console::{self, EarlyUart, println};
 use super::device_tree;
+use super::devices::{self, Driver};
 use super::interrupts::{self, Interrupts, Wire};
 use super::kernel_map::Image;
 use super::machine::{self, Aarch64};
 use super::once::Once;
 use super::ram::{self, Ram};
-use super::registers::Registers;
 use super::timer::{self, Clock};
 use super::{cpu, entropy, power, smp};
 
@@ -30,6 +29,8 @@ pub struct Board {
     pub name: &'static str,
     /// A UART for messages before the device tree is understood.
     pub early_uart: Option<EarlyUart>,
+    /// The drivers that its image has, besides those that every board needs.
+    pub drivers: &'static [Driver],
 }
 
 /// Ends a boot that cannot go on.
@@ -57,13 +58,14 @@ pub fn start(device_tree: u64, board: &'static Board) -> ! {
         Ok(ram) => ram,
         Err(error) => cannot_boot(format_args!("{error}")),
     };
+    entropy::init(&tree);
+    devices::init(&tree, board.drivers, entropy::add);
     let machine = bring_up(&tree, console, &ram, entered);
     run(machine, &tree, ram, command_line)
 }
 
 /// Timer and interrupts: all that the core asks for but other CPUs. `entered` is the counter when the kernel was entered.
 fn bring_up(tree: &Tree<'_>, console: Option<Wire>, ram: &Ram, entered: u64) -> &'static Aarch64 {
-    entropy::init(tree);
     let (timer, hertz) = match find_timer(tree) {
         Ok(found) => found,
         Err(error) => cannot_boot(format_args!("the timer: {error}")),
@@ -141,7 +143,7 @@ fn run(machine: &'static Aarch64, tree: &Tree<'_>, ram: Ram, command_line: &'sta
         kernel_bytes: ram.kernel_bytes,
         command_line,
         seed,
-        real_time: real_time(tree),
+        real_time: devices::real_time(),
     };
     let kernel = match boot::boot(info) {
         Ok(kernel) => kernel,
@@ -166,12 +168,4 @@ pub(crate) fn run_secondary() -> ! {
         power::stop_cpu()
     }
     kernel.run_cpu()
-}
-
-/// Wall-clock time in ns since 1970 from the first clock that runs; 0 if there is none.
-fn real_time(tree: &Tree<'_>) -> u64 {
-    let clocks = tree.compatible(pl031::COMPATIBLE);
-    let read = |node: Node<'_>| Pl031::new(Registers::of(&node, 0).ok()?).ok()?.seconds();
-    let seconds = clocks.filter_map(read).next().unwrap_or(0);
-    u64::from(seconds) * 1_000_000_000
 }

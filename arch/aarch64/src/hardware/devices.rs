@@ -1,0 +1,134 @@
+//! The devices that one board has and another has not: which drivers an image links is the board's to say.
+//!
+//! A [`Board`](super::start::Board) lists its [`Driver`]s; each is started over the nodes of the device tree that it follows. A driver
+//! that no board lists is not in the image. What the kernel cannot run without (interrupt controller, timer, console) is not here.
+//! Owns the devices from then on, each behind a lock of level 9: nothing is called while it is held.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use halyard_cell::SpinLock;
+use halyard_drivers::bcm2835_pm::{self, Bcm2835Pm};
+use halyard_drivers::bcm2835_rng::{self, Bcm2835Rng};
+use halyard_drivers::device::{RandomSource, Watchdog};
+use halyard_drivers::dt::Tree;
+use halyard_drivers::iproc_rng200::{self, IprocRng200};
+use halyard_drivers::mmio::TooSmall;
+use halyard_drivers::pl031::{self, Pl031};
+use halyard_drivers::sunxi_wdt::{self, SunxiWdt};
+
+use super::console::println;
+use super::once::Once;
+use super::registers::Registers;
+
+/// A driver that a board's image has.
+#[derive(Clone, Copy, Debug)]
+pub struct Driver {
+    /// The bindings that it follows.
+    compatible: &'static [&'static str],
+    /// Makes it over the first entry of a node's `reg`.
+    start: fn(Registers) -> Result<Device, TooSmall>,
+}
+
+/// A device that was found, by what it does.
+enum Device {
+    Random(Box<dyn RandomSource>),
+    Watchdog(Box<dyn Watchdog>),
+    /// A clock: seconds since 1970, None if it stands still.
+    Clock(Option<u32>),
+}
+
+impl Driver {
+    /// Power management of the Raspberry Pis: watchdog, reset, power-off.
+    pub const BCM2835_PM: Driver = Driver {
+        compatible: bcm2835_pm::COMPATIBLE,
+        start: |registers| Ok(Device::Watchdog(Box::new(Bcm2835Pm::new(registers)?))),
+    };
+
+    /// The random number generator of the Raspberry Pis up to the third.
+    pub const BCM2835_RNG: Driver = Driver {
+        compatible: bcm2835_rng::COMPATIBLE,
+        start: |registers| Ok(Device::Random(Box::new(Bcm2835Rng::new(registers)?))),
+    };
+
+    /// The random number generator of the Raspberry Pi 4.
+    pub const IPROC_RNG200: Driver = Driver {
+        compatible: iproc_rng200::COMPATIBLE,
+        start: |registers| Ok(Device::Random(Box::new(IprocRng200::new(registers)?))),
+    };
+
+    /// The PrimeCell real-time clock.
+    pub const PL031: Driver = Driver {
+        compatible: pl031::COMPATIBLE,
+        start: |registers| Ok(Device::Clock(Pl031::new(registers)?.seconds())),
+    };
+
+    /// The watchdog of Allwinner's A31 and later.
+    pub const SUNXI_WDT: Driver = Driver {
+        compatible: sunxi_wdt::COMPATIBLE,
+        start: |registers| Ok(Device::Watchdog(Box::new(SunxiWdt::new(registers)?))),
+    };
+}
+
+static WATCHDOG: Once<SpinLock<Box<dyn Watchdog>>> = Once::new();
+static CLOCK: Once<u32> = Once::new();
+
+/// Starts the drivers over what the tree has for them; `take` is given words of the generators. What cannot be started is said and
+/// left out, and of watchdogs and clocks the first counts.
+pub(crate) fn init(tree: &Tree<'_>, drivers: &[Driver], mut take: impl FnMut(u32)) {
+    for driver in drivers {
+        for node in tree.compatible(driver.compatible) {
+            match Registers::of(&node, 0).map(driver.start) {
+                Ok(Ok(device)) => keep(device, &mut take),
+                Ok(Err(error)) => println!("{node}: {error}"),
+                Err(error) => println!("{node}: {error}"),
+            }
+        }
+    }
+}
+
+fn keep(device: Device, take: &mut impl FnMut(u32)) {
+    match device {
+        Device::Random(mut source) => words(&mut *source).for_each(take),
+        Device::Watchdog(watchdog) => {
+            WATCHDOG.set(SpinLock::new(watchdog));
+        }
+        Device::Clock(seconds) => {
+            seconds.and_then(|seconds| CLOCK.set(seconds));
+        }
+    }
+}
+
+/// Up to [`WORDS`] words, as far as they come within the time that boot has for them.
+fn words(source: &mut dyn RandomSource) -> impl Iterator<Item = u32> {
+    (0..PATIENCE)
+        .filter_map(move |_| source.try_word())
+        .take(WORDS)
+}
+
+/// Words that are asked of a generator: 256 bits.
+const WORDS: usize = 8;
+/// How often a generator is asked: a few milliseconds. One that takes longer to warm up is done without.
+const PATIENCE: u32 = 20_000;
+
+/// How long after [`reset`] or [`power_off`] the machine has obeyed, if it ever does.
+pub(crate) const SETTLING: Duration = Duration::from_secs(1);
+
+/// Has the watchdog reset the machine; whether there is one.
+pub(crate) fn reset() -> bool {
+    let watchdog = WATCHDOG.get();
+    watchdog
+        .inspect(|watchdog| watchdog.lock().reset())
+        .is_some()
+}
+
+/// Has the watchdog switch the machine off; whether there is one that can.
+pub(crate) fn power_off() -> bool {
+    let watchdog = WATCHDOG.get();
+    watchdog.is_some_and(|watchdog| watchdog.lock().power_off())
+}
+
+/// Wall-clock time when the kernel began, in ns since 1970; 0 if no clock runs.
+pub(crate) fn real_time() -> u64 {
+    u64::from(CLOCK.get().copied().unwrap_or(0)) * 1_000_000_000
+}
