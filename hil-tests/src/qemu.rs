@@ -38,6 +38,8 @@ pub struct Options {
     pub icount: bool,
     /// Where the serial line goes.
     pub serial: Serial,
+    /// A reset starts the machine anew instead of ending it.
+    pub resets: bool,
     /// Wait for a debugger on TCP port 1234 before the first instruction.
     pub debugger: bool,
     /// Another QEMU than the one on the path.
@@ -93,7 +95,7 @@ fn machine(board: &QemuBoard, options: &Options) -> Command {
     command.args(["-m", options.memory.as_deref().unwrap_or(&board.memory)]);
     command.args(&board.args);
     command.args(["-display", "none"]);
-    if !matches!(options.serial, Serial::Pty(_)) {
+    if !options.resets && !matches!(options.serial, Serial::Pty(_)) {
         command.arg("-no-reboot");
     }
     // Lines before the console's are left in the air.

@@ -116,7 +116,21 @@ pub fn sync() {
 /// # Errors
 /// `EPERM`; `ENOSYS` where the kernel cannot.
 pub fn power_off() -> Result<()> {
-    const MAGIC: [isize; 2] = [0xfee1_dead, 672_274_793];
     const POWER_OFF: isize = 0x4321_fedc;
-    plain(nr::REBOOT, MAGIC[0], MAGIC[1], POWER_OFF).map(drop)
+    end(POWER_OFF)
+}
+
+/// Starts the machine anew.
+///
+/// # Errors
+/// `EPERM`.
+pub fn reboot() -> Result<()> {
+    const RESTART: isize = 0x0123_4567;
+    end(RESTART)
+}
+
+/// reboot(2) with that order.
+fn end(order: isize) -> Result<()> {
+    const MAGIC: [isize; 2] = [0xfee1_dead, 672_274_793];
+    plain(nr::REBOOT, MAGIC[0], MAGIC[1], order).map(drop)
 }

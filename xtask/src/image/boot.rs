@@ -3,7 +3,7 @@
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use halyard_hil::board::ExitMethod;
 use halyard_hil::console::Console;
 use halyard_hil::qemu::{self, Options, Serial};
@@ -38,7 +38,15 @@ pub(super) fn verb(
     let mut command = command(workspace, ui, consent, args, serial)?;
     ui.command(&command);
     match until_prompt {
-        Some(seconds) => prompt(ui, command, Duration::from_secs(seconds)),
+        Some(seconds) => {
+            let step = ui.step("starting from the card");
+            let started = prompt(command, Duration::from_secs(seconds));
+            step.done();
+            let started = started.map_err(Silent::into_error)?;
+            started.lines.iter().for_each(|line| println!("{line}"));
+            println!("the shell prompts after {:.1} s", started.seconds);
+            Ok(ExitCode::SUCCESS)
+        }
         None => {
             ui.note("^A x ends QEMU, `exit` ends the shell");
             Ok(run::exit_code(
@@ -84,42 +92,83 @@ fn command(
     ))
 }
 
-/// Runs until the shell prompts; shows what was said if it does not.
-fn prompt(ui: &Ui, mut command: Command, within: Duration) -> Result<ExitCode> {
-    let step = ui.step("starting from the card");
+/// How a test's start from a card went.
+pub(crate) struct Started {
+    /// How long the shell took to prompt.
+    pub(crate) seconds: f32,
+    /// What was said last.
+    lines: Vec<String>,
+}
+
+/// The shell did not prompt.
+pub(crate) struct Silent {
+    /// What came instead.
+    pub(crate) why: String,
+    /// What was said last.
+    pub(crate) lines: Vec<String>,
+}
+
+impl Silent {
+    fn into_error(self) -> anyhow::Error {
+        for line in &self.lines {
+            eprintln!("  | {line}");
+        }
+        anyhow::anyhow!("{}; above is what came", self.why)
+    }
+}
+
+impl From<anyhow::Error> for Silent {
+    fn from(error: anyhow::Error) -> Self {
+        Silent {
+            why: format!("{error:#}"),
+            lines: Vec::new(),
+        }
+    }
+}
+
+/// Makes a card for QEMU, starts it, and ends the machine when the shell prompts, for a test.
+pub(crate) fn until_prompt(
+    workspace: &Workspace,
+    ui: &Ui,
+    consent: Consent,
+    args: &ImageArgs,
+    within: Duration,
+) -> Result<Started, Silent> {
+    let command = command(workspace, ui, consent, args, Serial::Stdio)?;
+    prompt(command, within)
+}
+
+/// Runs until the shell prompts.
+fn prompt(mut command: Command, within: Duration) -> Result<Started, Silent> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start QEMU")?;
-    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-        bail!("QEMU's pipes are missing");
-    };
-    let mut console = Console::new(output, input);
     let started = Instant::now();
     let deadline = started + within;
+    let mut console = match (child.stdin.take(), child.stdout.take()) {
+        (Some(input), Some(output)) => Console::new(output, input),
+        _ => return Err(anyhow::anyhow!("QEMU's pipes are missing").into()),
+    };
     let came = console
         .wait_for(BANNER, within, deadline)
         .and_then(|()| console.wait_for(PROMPT, within, deadline));
+    let seconds = started.elapsed().as_secs_f32();
     // It is of no more use either way.
     let _ = child.kill();
     let _ = child.wait();
-    step.done();
-    if let Err(event) = came {
-        for line in console.tail(40) {
-            eprintln!("  | {line}");
-        }
-        bail!(
-            "{event:?} instead of the shell's prompt within {} s; above is what came",
-            within.as_secs()
-        );
+    match came {
+        Ok(()) => Ok(Started {
+            seconds,
+            lines: console.tail(12),
+        }),
+        Err(event) => Err(Silent {
+            why: format!(
+                "{event:?} instead of the shell's prompt within {} s",
+                within.as_secs()
+            ),
+            lines: console.tail(40),
+        }),
     }
-    for line in console.tail(12) {
-        println!("{line}");
-    }
-    println!(
-        "the shell prompts after {:.1} s",
-        started.elapsed().as_secs_f32()
-    );
-    Ok(ExitCode::SUCCESS)
 }

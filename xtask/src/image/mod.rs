@@ -21,6 +21,7 @@ use crate::setup::{self, Consent};
 use crate::ui::Ui;
 use crate::workspace::Workspace;
 
+pub(crate) use boot::until_prompt;
 use contents::gather;
 pub(crate) use contents::{Contents, KEPT};
 pub(crate) use disk::{LABEL, write};
@@ -123,7 +124,7 @@ fn contents_of(
 ) -> Result<Contents> {
     let firmware = match &args.firmware {
         Some(directory) => directory.clone(),
-        None => setup::fetch_firmware(workspace, ui, &files(card))?,
+        None => firmware(workspace, ui, card)?,
     };
     let tree = crate::machine::device_tree(workspace, ui, &card.dtb)?;
     let initramfs = if args.testing {
@@ -158,6 +159,11 @@ fn files(card: &Card) -> Vec<&str> {
         .chain(raw)
         .chain(card.emulated_by.as_deref())
         .collect()
+}
+
+/// Sees to it that the firmware of a card is here; fetched if it is not. Error: it cannot be had.
+pub(crate) fn firmware(workspace: &Workspace, ui: &Ui, card: &Card) -> Result<PathBuf> {
+    setup::fetch_firmware(workspace, ui, &files(card))
 }
 
 /// Fetches the firmware of every board.

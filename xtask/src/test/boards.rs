@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use halyard_hil::board::QemuBoard;
+use halyard_hil::board::{Card, QemuBoard};
 use halyard_hil::qemu::Options;
 use halyard_hil::suite::{self, Limits};
 use halyard_hil::verdict::{Case, Verdict};
@@ -14,6 +14,7 @@ use super::session::{Failure, Session};
 use super::target::Bench;
 use crate::build::{self, Products};
 use crate::cli::{BuildArgs, TestArgs};
+use crate::image::{self, ImageArgs};
 use crate::machine;
 use crate::qemu_pine64;
 use crate::setup::{Consent, Need};
@@ -64,6 +65,9 @@ pub(crate) fn run(
     };
     checks::smoke(ui, &bench, report);
     suites(ui, &bench, report, &products);
+    if let Some(card) = &workspace.board(name)?.card {
+        report.case(&from_card(workspace, ui, consent, card, build));
+    }
     Ok(())
 }
 
@@ -83,6 +87,49 @@ fn options(
     machine::options(workspace, ui, consent, board)
 }
 
+/// The longest that firmware, kernel and init may take from a card to the prompt.
+const CARD_PATIENCE: Duration = Duration::from_secs(90);
+
+/// A card made for the board starts through firmware and comes to the prompt. Skipped where the firmware cannot be fetched.
+fn from_card(
+    workspace: &Workspace,
+    ui: &Ui,
+    consent: Consent,
+    card: &Card,
+    build: BuildArgs,
+) -> Case {
+    let name = format!(
+        "card_of_{}_starts_through_firmware_to_the_prompt",
+        build.board
+    );
+    if let Err(why) = image::firmware(workspace, ui, card) {
+        return Case::new(name, Verdict::Skip(format!("{why:#}")));
+    }
+    let args = ImageArgs {
+        build,
+        firmware: None,
+        words: Vec::new(),
+        testing: false,
+    };
+    let step = ui.step(&name);
+    let started = image::until_prompt(workspace, ui, consent, &args, CARD_PATIENCE);
+    step.done();
+    match started {
+        Ok(started) => {
+            ui.note(&format!(
+                "from the card to the prompt: {:.1} s",
+                started.seconds
+            ));
+            Case::new(name, Verdict::Pass)
+        }
+        Err(silent) => Case {
+            name,
+            verdict: Verdict::Fail(silent.why),
+            notes: silent.lines,
+        },
+    }
+}
+
 /// All CPUs that the board has come up.
 pub(crate) fn all_cpus(bench: &Bench<'_>) -> Result<String, Failure> {
     let cpus = bench.options.cpus.unwrap_or(bench.board.cpus);
@@ -94,6 +141,23 @@ pub(crate) fn all_cpus(bench: &Bench<'_>) -> Result<String, Failure> {
     }
     session.leave(0)?;
     Ok(format!("{cpus} CPUs"))
+}
+
+/// The board resets itself and goes off by its own means (PSCI, a watchdog), not the emulator's: after `reboot` the shell prompts a
+/// second time, and `poweroff` ends the machine, which a reset would not.
+pub(crate) fn reboot(bench: &Bench<'_>) -> Result<String, Failure> {
+    let options = Options {
+        resets: true,
+        ..bench.options.clone()
+    };
+    let mut session = Session::start(bench, options, &bench.boards_own_boot())?;
+    session.expect(checks::PROMPT)?;
+    session.send("reboot\n")?;
+    session.expect("Halyard ")?;
+    session.expect(checks::PROMPT)?;
+    session.send("poweroff\n")?;
+    session.leave(0)?;
+    Ok("prompted twice, then went off".into())
 }
 
 /// Runs every suite; names those tests that did not pass, and counts the others.

@@ -45,11 +45,26 @@ impl Bench<'_> {
         self.boot_with(&self.products.initramfs, kernel, init)
     }
 
+    /// An ordinary boot of a kernel that is not told of the emulator: it ends as it would on the board.
+    pub(crate) fn boards_own_boot(&self) -> Boot {
+        self.with_args(&self.products.initramfs, BootArgs::new(), &[], &[])
+    }
+
     fn boot_with(&self, initramfs: &Path, kernel: &[&str], init: &[&str]) -> Boot {
         let mut args = BootArgs::new();
         if self.board.exit == ExitMethod::Semihosting {
             args = args.kernel("semihosting");
         }
+        self.with_args(initramfs, args, kernel, init)
+    }
+
+    fn with_args(
+        &self,
+        initramfs: &Path,
+        mut args: BootArgs,
+        kernel: &[&str],
+        init: &[&str],
+    ) -> Boot {
         for word in &self.board.append {
             args = args.kernel(word);
         }

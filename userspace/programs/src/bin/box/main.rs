@@ -24,6 +24,7 @@ mod ln;
 mod ls;
 mod mkdir;
 mod mv;
+mod power;
 mod ps;
 mod rm;
 mod seq;
@@ -74,8 +75,10 @@ const TOOLS: &[Tool] = &[
     tool("ls", "ls [-a] [-l] [FILE...]", ls::run),
     tool("mkdir", "mkdir [-p] DIRECTORY...", mkdir::run),
     tool("mv", "mv FROM... TO", mv::run),
+    tool("poweroff", "poweroff", power::off),
     tool("ps", "ps", ps::run),
     tool("pwd", "pwd", basics::pwd),
+    tool("reboot", "reboot", power::reboot),
     tool("rm", "rm [-r] [-f] FILE...", rm::run),
     tool("seq", "seq [FIRST [STEP]] LAST", seq::run),
     tool("sleep", "sleep SECONDS", sleep::run),
