@@ -1,8 +1,9 @@
 //! `cargo xtask tidy`: the rules of the house that no compiler keeps.
 //!
 //! [`rooms`] says which directory is which room and who may use whom; [`source`] reads every Rust file; [`rules`] sees that
-//! every rule of IPC has its test; [`lint`] runs rustfmt and clippy, for the host and for the target.
+//! every rule of IPC has its test; [`bsp`] that boards stay thin; [`lint`] runs rustfmt and clippy, for the host and for the target.
 
+mod bsp;
 mod lint;
 mod rooms;
 mod rules;
@@ -66,6 +67,7 @@ pub(crate) fn verb(workspace: &Workspace, ui: &Ui, consent: Consent) -> Result<E
     let mut findings = rooms::check(workspace);
     findings.extend(source::check(workspace)?);
     findings.extend(rules::check(workspace));
+    findings.extend(bsp::check(workspace)?);
     step.done();
     for finding in &findings {
         let mark = if finding.grave {
