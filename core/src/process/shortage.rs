@@ -135,5 +135,6 @@ impl Write for Line {
     }
 }
 
+#[cfg(not(loom))]
 #[cfg(test)]
 mod tests;
