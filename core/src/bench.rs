@@ -1,10 +1,12 @@
-//! The bench: a kernel on an emulated machine ([`kernel`]), and programs under test that run on it ([`program`]).
+//! The bench: a kernel on an emulated machine ([`kernel`]), and programs that run on it: written step by step
+//! ([`program`]), drawn by chance ([`actors`]), or under the model checker ([`interleaved`]).
 
+#[cfg(not(loom))]
+pub(crate) mod actors;
 #[cfg(loom)]
 pub(crate) mod interleaved;
 pub(crate) mod kernel;
 
-// The model checker has programs of its own.
 #[cfg(not(loom))]
 mod program;
 

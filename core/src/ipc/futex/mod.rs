@@ -149,5 +149,9 @@ impl FutexTable {
 #[cfg(test)]
 mod tests;
 
+#[cfg(not(loom))]
+#[cfg(test)]
+mod model_tests;
+
 #[cfg(all(test, loom))]
 mod loom_tests;
