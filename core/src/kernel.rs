@@ -79,10 +79,16 @@ impl Kernel {
         let this = self.scheduler.cpu(cpu);
         self.scheduler.online(cpu);
         loop {
-            match self.scheduler.next(self.machine, cpu) {
-                Some(task) => self.run_task(this, task),
-                None => self.rest(this),
-            }
+            self.turn(this);
+        }
+    }
+
+    /// Once around the loop: runs a task until it gives the CPU up, or waits for something to do.
+    #[inline]
+    pub(crate) fn turn(&'static self, cpu: &Cpu) {
+        match self.scheduler.next(self.machine, cpu.id) {
+            Some(task) => self.run_task(cpu, task),
+            None => self.rest(cpu),
         }
     }
 

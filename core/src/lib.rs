@@ -27,7 +27,6 @@ extern crate self as halyard_core;
 pub(crate) mod host;
 
 #[cfg(test)]
-#[allow(dead_code, reason = "no one test uses all of it")]
 pub(crate) mod bench;
 
 pub mod boot;

@@ -125,3 +125,7 @@ impl Opening {
 #[cfg(not(loom))]
 #[cfg(test)]
 mod tests;
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod model_tests;

@@ -139,5 +139,6 @@ impl Write for Line {
     }
 }
 
+#[cfg(not(loom))]
 #[cfg(test)]
 mod tests;

@@ -233,9 +233,19 @@ fn requeue(call: &Call<'_>, from: &Key, to: &Key, compare: bool) -> Answer {
 
 /// FUTEX_WAKE_OP: changes the second word, wakes waiters of the first, and of the second if what it held compares.
 fn wake_op(call: &Call<'_>, one: &Key, other: &Key) -> Answer {
-    let code = call.uint::<5>();
+    let (first, second) = (count(call.uint::<2>()), count(call.uint::<3>()));
+    let change = || change_word(call, call.addr::<4>(), call.uint::<5>());
+    let woken = call
+        .kernel
+        .futexes
+        .wake_op((one, first), (other, second), change)?;
+    Ok(Outcome::Done(woken))
+}
+
+/// Does the operation of `code` to the word at `at`; whether what it held compares. EFAULT. ENOSYS: no such operation; no such
+/// comparison, which is found out when the word has been changed, as on Linux.
+fn change_word(call: &Call<'_>, at: UserAddr, code: u32) -> Result<bool> {
     let compare_with = sign_extended(code & 0xfff);
-    let at = call.addr::<4>();
     let mut value = call.space().load_u32(at)?;
     let old = loop {
         let found = call
@@ -246,7 +256,7 @@ fn wake_op(call: &Call<'_>, one: &Key, other: &Key) -> Answer {
         }
         value = found;
     };
-    let holds = match code >> 24 & 15 {
+    Ok(match code >> 24 & 15 {
         0 => old == compare_with,
         1 => old != compare_with,
         2 => old < compare_with,
@@ -254,18 +264,7 @@ fn wake_op(call: &Call<'_>, one: &Key, other: &Key) -> Answer {
         4 => old > compare_with,
         5 => old >= compare_with,
         _ => return Err(Errno::ENOSYS),
-    };
-    let mut woken = call
-        .kernel
-        .futexes
-        .wake(one, count(call.uint::<2>()), ANY)?;
-    if holds {
-        woken += call
-            .kernel
-            .futexes
-            .wake(other, count(call.uint::<3>()), ANY)?;
-    }
-    Ok(Outcome::Done(woken))
+    })
 }
 
 /// A 12-bit number with its sign.

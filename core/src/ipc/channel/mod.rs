@@ -106,3 +106,6 @@ impl State {
 #[cfg(not(loom))]
 #[cfg(test)]
 mod model_tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

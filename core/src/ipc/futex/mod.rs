@@ -122,6 +122,16 @@ impl FutexTable {
         self.plain.wake(key, count, bitset)
     }
 
+    /// See [`table::Table::wake_op`].
+    pub fn wake_op(
+        &self,
+        one: (&Key, usize),
+        other: (&Key, usize),
+        change: impl FnOnce() -> Result<bool>,
+    ) -> Result<usize> {
+        self.plain.wake_op(one, other, change)
+    }
+
     /// See [`table::Table::requeue`].
     pub fn requeue(
         &self,
@@ -138,3 +148,10 @@ impl FutexTable {
 #[cfg(not(loom))]
 #[cfg(test)]
 mod tests;
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod model_tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -224,7 +224,13 @@ impl<M: Owner, W: Word> States<M, W> {
         let waker = applicant.as_ref().and_then(|it| it.waiter.wake());
         Some(Handed {
             waker,
-            _remains: (ended, applicant, before, next),
+            _remains: Remains {
+                _futex: ended,
+                _applicant: applicant,
+                _goal: None,
+                _owner: next,
+            },
+            _before: before,
         })
     }
 
@@ -250,7 +256,10 @@ impl<M: Owner, W: Word> States<M, W> {
             owner.count(false);
         }
         Some(Remains {
-            _dropped: (applicant, goal, ended, owner),
+            _futex: ended,
+            _applicant: Some(applicant),
+            _goal: goal,
+            _owner: owner,
         })
     }
 
@@ -340,13 +349,8 @@ impl<M: Owner, W: Word> Futex<M, W> {
 /// What is left of a hand-over: the new owner is to be woken, the rest dropped, both without a lock.
 pub(super) struct Handed<M, W> {
     waker: Option<Waker>,
-    #[allow(clippy::type_complexity, reason = "it is only dropped")]
-    _remains: (
-        Option<Futex<M, W>>,
-        Option<Applicant<M, W>>,
-        Option<M>,
-        Option<M>,
-    ),
+    _remains: Remains<M, W>,
+    _before: Option<M>,
 }
 
 impl<M, W> Handed<M, W> {
@@ -357,13 +361,13 @@ impl<M, W> Handed<M, W> {
     }
 }
 
-/// What is left of a wait that was given up: to be dropped without a lock.
+/// What is taken out of the table, by a hand-over or a wait that was given up: to be dropped without a lock.
 pub(super) struct Remains<M, W> {
-    #[allow(clippy::type_complexity, reason = "it is only dropped")]
-    _dropped: (
-        Applicant<M, W>,
-        Option<Goal<M>>,
-        Option<Futex<M, W>>,
-        Option<M>,
-    ),
+    _futex: Option<Futex<M, W>>,
+    _applicant: Option<Applicant<M, W>>,
+    _goal: Option<Goal<M>>,
+    _owner: Option<M>,
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

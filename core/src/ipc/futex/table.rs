@@ -194,6 +194,22 @@ impl<T> Table<T> {
         Ok((woken, moved))
     }
 
+    /// FUTEX_WAKE_OP: makes `change`, which says whether the second of both words was what the program expects; then wakes so many
+    /// waiters of `one`, and of `other` if it was. Returns how many. As `change` and [`Table::wake`].
+    pub(super) fn wake_op(
+        &self,
+        one: (&Key, usize),
+        other: (&Key, usize),
+        change: impl FnOnce() -> Result<bool>,
+    ) -> Result<usize> {
+        let holds = change()?;
+        let mut woken = self.wake(one.0, one.1, ANY)?;
+        if holds {
+            woken += self.wake(other.0, other.1, ANY)?;
+        }
+        Ok(woken)
+    }
+
     /// How many wait on `key`.
     pub(super) fn waiting(&self, key: &Key) -> usize {
         self.bucket(key).iter().filter(|it| it.key == *key).count()

@@ -1,6 +1,5 @@
 //! The timer on an emulated machine's clock, against a model that counts each tick.
 
-use std::boxed::Box;
 use std::vec::Vec;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -8,25 +7,14 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::boot::{self, BootInfo};
+use crate::bench;
 use crate::host::{Config, HostMachine};
 use crate::ipc::pipe::testing::try_read;
-use crate::machine::Frame;
 use crate::wait::Watcher;
 
 fn kernel() -> (&'static HostMachine, &'static Kernel) {
     let (machine, memory) = HostMachine::new(Config::default());
-    let info = BootInfo {
-        machine,
-        memory,
-        initramfs: None,
-        initramfs_frames: Frame(0)..Frame(0),
-        command_line: "",
-        seed: [1; 32],
-        real_time: 1_000_000,
-        kernel_bytes: 0,
-    };
-    let kernel = Box::leak(Box::new(boot::make_kernel(&info).unwrap()));
+    let kernel = bench::kernel::kernel(machine, memory, 1_000_000);
     machine.advance(1000);
     (machine, kernel)
 }

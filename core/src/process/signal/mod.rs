@@ -49,5 +49,6 @@ pub use send::{
 pub use stop::{is_orphaned, on_thread_exit};
 pub use thread_signals::ThreadSignals;
 
+#[cfg(not(loom))]
 #[cfg(test)]
 mod tests;
