@@ -300,6 +300,7 @@ impl Inode {
             Node::Regular(memory) => memory.size(),
             Node::Symlink(target) => target.len() as u64,
             Node::Directory(directory) => directory.len() as u64,
+            Node::Anonymous(file) => file.end(),
             _ => 0,
         }
     }

@@ -113,7 +113,7 @@ impl Pipe {
     /// Reads as much as is there, up to the room in `sink`. 0: `sink` is full, or nothing is left and nobody can write.
     /// EAGAIN: nothing there yet. EFAULT: nothing was read, nothing is lost.
     fn try_read(&self, sink: &mut dyn Sink) -> Result<usize> {
-        let wanted = sink.remaining();
+        let mut wanted = sink.remaining();
         let mut done = 0;
         while done < wanted {
             let mut state = self.state.lock();
@@ -121,6 +121,10 @@ impl Pipe {
                 drop(state);
                 core::hint::spin_loop();
                 continue;
+            }
+            if done == 0 && state.ring.len() > 0 {
+                // What is written while this copies is for the next read, as if the lock were held throughout.
+                wanted = wanted.min(state.ring.len());
             }
             let count = state.ring.len().min(wanted - done).min(PAGE_SIZE);
             if count == 0 {

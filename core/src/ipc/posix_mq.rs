@@ -75,6 +75,9 @@ struct News {
 }
 
 impl Queue {
+    /// What stat tells of a queue's length: room for the line that a read gives.
+    pub const FILE_SIZE: u64 = 80;
+
     /// An empty queue. `charge` gives back, with it, what its maker was charged.
     #[must_use]
     pub(crate) fn new(shape: Shape, charge: Option<Charge>) -> Arc<Queue> {
@@ -441,6 +444,10 @@ impl File for Queue {
 
     fn seekable(&self) -> bool {
         true
+    }
+
+    fn end(&self) -> u64 {
+        Queue::FILE_SIZE
     }
 
     fn special(&self) -> Special<'_> {

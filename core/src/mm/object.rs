@@ -154,6 +154,7 @@ impl MemoryObject {
         }
         let _change = self.begin_change(Seals::NO_NEW_WRITES)?;
         let total = start.min(room);
+        self.check_growth(at.saturating_add(total as u64))?;
         let mut done = 0;
         while done < total {
             let position = at + done as u64;

@@ -83,13 +83,19 @@ pub(super) fn seals(file: &OpenFile) -> Result<usize> {
     Ok(memory.seals().bits() as usize)
 }
 
-/// F_ADD_SEALS. EINVAL: unknown seals, or as [`seals`]. EPERM: not open for writing, or sealed against further seals. EBUSY.
+/// F_ADD_SEALS. What may be executed and shall stay so shall not be written to either: then [`Seals::EXEC`] brings the others
+/// with it. EPERM: not open for writing, or sealed against further seals. EINVAL: unknown seals, or as [`seals`]. EBUSY.
 pub(super) fn add_seals(file: &OpenFile, bits: u32) -> Result<usize> {
-    let _ = seals(file)?;
+    const EXECUTABLE: u32 = 0o111;
     if !file.flags().writable() {
         return Err(Errno::EPERM);
     }
-    let more = Seals::from_bits(bits).ok_or(Errno::EINVAL)?;
+    let mut more = Seals::from_bits(bits).ok_or(Errno::EINVAL)?;
+    let _ = seals(file)?;
+    let permissions = file.inode().map_or(0, |inode| inode.metadata().permissions);
+    if more.contains(Seals::EXEC) && permissions & EXECUTABLE != 0 {
+        more |= Seals::SHRINK | Seals::GROW | Seals::NO_NEW_WRITES;
+    }
     file.file().memory()?.add_seals(more)?;
     Ok(0)
 }

@@ -99,7 +99,11 @@ fn read_message(call: &Call<'_>) -> Result<Message> {
     if length <= INLINE {
         let mut bytes = [0; TYPE_BYTES + INLINE];
         let used = bytes.get_mut(..TYPE_BYTES + length).unwrap_or_default();
-        space.read_bytes(at, used)?;
+        if let Err(fault) = space.read_bytes(at, used) {
+            // A type that cannot be is told before a text that cannot be read.
+            check_type(space.read_user(at)?)?;
+            return Err(fault);
+        }
         let (kind, text) = used.split_first_chunk().ok_or(Errno::EINVAL)?;
         let kind = check_type(i64::from_ne_bytes(*kind))?;
         return Message::with(kind, length, |into| {

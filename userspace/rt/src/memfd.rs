@@ -5,8 +5,8 @@ use crate::sys::sys;
 use crate::{Result, cstr, nr, raw};
 
 pub use crate::raw::general::{
-    F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, MFD_ALLOW_SEALING,
-    MFD_CLOEXEC,
+    F_SEAL_EXEC, F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE,
+    MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_NOEXEC_SEAL,
 };
 
 /// A new file of memory, empty; its name is for those who look at it. Flags: `MFD_*`.

@@ -33,6 +33,7 @@ suite!(
     epoll_delete_takes_it_out,
     epoll_same_file_under_two_numbers_is_two,
     epoll_arguments_of_control_are_checked,
+    epoll_unknown_request_is_einval_and_its_kin_say_enotty,
     epoll_arguments_of_wait_are_checked,
     epoll_files_that_are_always_ready_are_eperm,
     epoll_flags_are_checked,
@@ -294,6 +295,13 @@ fn epoll_arguments_of_control_are_checked() -> Outcome {
         Err(Errno::EINVAL)
     );
     check_eq!(control(&set, 7, &it, event), Err(Errno::EINVAL));
+    Ok(())
+}
+
+fn epoll_unknown_request_is_einval_and_its_kin_say_enotty() -> Outcome {
+    let set = create(0)?;
+    check_eq!(io::readable_bytes(&set), Err(Errno::EINVAL));
+    check_eq!(io::readable_bytes(&eventfd(0, 0)?), Err(Errno::ENOTTY));
     Ok(())
 }
 

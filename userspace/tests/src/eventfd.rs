@@ -5,7 +5,8 @@ use core::time::Duration;
 use halyard_rt::event::{EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE, add, eventfd, take};
 use halyard_rt::poll::{POLLIN, POLLOUT, PollFd, poll};
 use halyard_rt::process::Status;
-use halyard_rt::{fd, io, nr, prelude::*};
+use halyard_rt::signal::{self, SignalSet};
+use halyard_rt::{epoll, fd, io, nr, prelude::*, timer};
 
 use crate::runner::suite;
 use crate::support::{Blocker, Edge, Outcome, Shared, call, check, check_eq};
@@ -24,6 +25,7 @@ suite!(
     eventfd_semaphore_wakes_as_many_as_it_holds,
     eventfd_is_shared_over_fork,
     eventfd_has_no_positions,
+    eventfd_and_its_kin_take_every_seek_and_stay_at_zero,
 );
 
 const MOST: u64 = u64::MAX - 1;
@@ -165,10 +167,22 @@ fn eventfd_is_shared_over_fork() -> Outcome {
 fn eventfd_has_no_positions() -> Outcome {
     let event = eventfd(0, 0)?;
     check_eq!(io::pread(&event, &mut [0; 8], 0), Err(Errno::ESPIPE));
-    // Unlike a pipe's, its position can be set, which means nothing; not in a way that is none.
-    check_eq!(io::seek(&event, io::Seek::Start(5))?, 0);
-    let bad_way = call(nr::LSEEK, [event.fd() as usize, 0, 9]);
-    check_eq!(bad_way, Err(Errno::EINVAL));
+    Ok(())
+}
+
+fn eventfd_and_its_kin_take_every_seek_and_stay_at_zero() -> Outcome {
+    let alarm = SignalSet::of(&[signal::SIGALRM]);
+    let event = eventfd(0, 0)?;
+    let set = epoll::create(0)?;
+    let timer = timer::timerfd(timer::CLOCK_MONOTONIC, 0)?;
+    let signals = timer::signalfd(alarm, 0)?;
+    for fd in [&event, &set, &timer, &signals] {
+        check_eq!(io::seek(fd, io::Seek::Start(5))?, 0);
+        check_eq!(io::seek(fd, io::Seek::Current(-7))?, 0);
+        let bad_way = call(nr::LSEEK, [fd.fd() as usize, 0, 9]);
+        check_eq!(bad_way, Err(Errno::EINVAL));
+    }
+    // The way is looked at first, whatever the file.
     let (reader, _writer) = fd::pipe()?;
     let bad_way = call(nr::LSEEK, [reader.fd() as usize, 0, 9]);
     check_eq!(bad_way, Err(Errno::EINVAL));

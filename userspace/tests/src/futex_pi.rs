@@ -205,13 +205,17 @@ fn futex_pi_killed_waiter_leaves_the_lock_free() -> Outcome {
 }
 
 fn futex_pi_counter_under_contention_is_exact() -> Outcome {
-    const PROCESSES: u32 = 4;
-    const ROUNDS: u32 = 1000;
+    const PROCESSES: usize = 4;
+    // Each does as many rounds as it can for so long, and so many at least.
+    const LONG: Duration = Duration::from_secs(1);
+    const LEAST: u32 = 50;
     let shared = Shared::new()?;
-    for _ in 0..PROCESSES {
+    let end = time::uptime() + LONG;
+    for process in 0..PROCESSES {
         process::spawn(|| {
             let lock = PiMutex::over(shared.word(8));
-            for round in 0..ROUNDS {
+            let mut round = 0;
+            while round < LEAST || time::uptime() < end {
                 if lock.lock().is_err() {
                     return 1;
                 }
@@ -223,14 +227,17 @@ fn futex_pi_counter_under_contention_is_exact() -> Outcome {
                 if lock.unlock().is_err() {
                     return 2;
                 }
+                round += 1;
             }
+            shared.set(10 + process, round);
             0
         })?;
     }
     for _ in 0..PROCESSES {
         check_eq!(process::wait()?.1, Status::Exited(0));
     }
-    check_eq!(shared.get(9), PROCESSES * ROUNDS);
+    let rounds = (0..PROCESSES).map(|process| shared.get(10 + process));
+    check_eq!(shared.get(9), rounds.sum::<u32>());
     Ok(())
 }
 

@@ -256,7 +256,8 @@ fn mq_unlinked_name_can_be_made_anew() -> Outcome {
 
 fn mq_descriptor_is_a_regular_file_that_tells_of_the_queue() -> Outcome {
     let queue = nameless(2, 8)?;
-    check_eq!(fs::metadata_of(&queue)?.kind(), fs::Kind::Regular);
+    let metadata = fs::metadata_of(&queue)?;
+    check_eq!((metadata.kind(), metadata.size()), (fs::Kind::Regular, 80));
     mq::send(&queue, b"12345", 0)?;
     mq::notify(&queue, Some(Notify::Nothing))?;
     let mut text = [0; 100];

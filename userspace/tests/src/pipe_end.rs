@@ -19,6 +19,7 @@ suite!(
     pipe_10_read_without_writers_drains_then_ends,
     pipe_10_read_waiting_ends_when_last_writer_closes,
     pipe_10_read_takes_what_is_there,
+    pipe_10_read_leaves_what_is_written_meanwhile,
     pipe_11_end_waits_for_every_dup,
     pipe_11_end_waits_for_forked_copies,
     pipe_11_end_comes_when_writer_is_killed,
@@ -105,6 +106,20 @@ fn pipe_10_read_takes_what_is_there() -> Outcome {
     let mut text = [0; 100];
     check_eq!(io::read(&reader, &mut text)?, 6);
     check_eq!(&text[..6], b"onetwo");
+    Ok(())
+}
+
+fn pipe_10_read_leaves_what_is_written_meanwhile() -> Outcome {
+    let (reader, writer) = fd::pipe()?;
+    let child = Blocker::start(|| {
+        let bytes = vec![1; 70_000];
+        i32::from(io::write(&writer, &bytes) != Ok(bytes.len()))
+    })?;
+    check!(child.blocked()?);
+    let mut bytes = vec![0; 70_000];
+    check_eq!(io::read(&reader, &mut bytes)?, 65_536);
+    check_eq!(child.join()?, Status::Exited(0));
+    check_eq!(io::read(&reader, &mut bytes)?, 70_000 - 65_536);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use halyard_rt::sysv::message;
 use halyard_rt::sysv::{
     IPC_CREAT, IPC_EXCL, IPC_NOWAIT, IPC_PRIVATE, Id, MSG_COPY, MSG_EXCEPT, MSG_NOERROR,
 };
-use halyard_rt::{nr, prelude::*};
+use halyard_rt::{nr, prelude::*, wild};
 
 use crate::runner::suite;
 use crate::support::{Blocker, Edge, Outcome, WILD, call, check, check_eq, in_child};
@@ -141,12 +141,12 @@ fn sysv_msg_03_bad_arguments_are_einval_and_bad_pointers_efault() -> Outcome {
         check_eq!(call(nr::MSGCTL, [id, 2, address]), Err(Errno::EFAULT));
     }
     let edge = Edge::new()?;
-    // A type that is good, of which a type of zero would be the first thing wrong.
-    halyard_rt::wild::store(edge.before(12), 1);
-    check_eq!(
-        call(nr::MSGSND, [id, edge.before(12), 8, 0]),
-        Err(Errno::EFAULT)
-    );
+    let half_there = [id, edge.before(12), 8, 0];
+    // Its type is zero, which is looked at before the text.
+    check_eq!(call(nr::MSGSND, half_there), Err(Errno::EINVAL));
+    wild::store(edge.before(12), 1);
+    check_eq!(call(nr::MSGSND, half_there), Err(Errno::EFAULT));
+    check_eq!(message::status(queue.0)?.qnum, 1);
     Ok(())
 }
 

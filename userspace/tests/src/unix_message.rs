@@ -27,6 +27,7 @@ suite!(
     unix_dgram_keeps_bounds_and_names_the_sender,
     unix_dgram_too_long_is_emsgsize,
     unix_dgram_dead_peer_is_econnrefused,
+    unix_dgram_shut_for_sending_is_epipe_whoever_it_is_for,
     unix_dgram_empty_message_is_a_message,
     unix_dgram_nobody_to_send_to_is_enotconn_enoent_econnrefused,
     unix_dgram_full_queue_is_eagain_and_wakes,
@@ -192,6 +193,14 @@ fn unix_dgram_dead_peer_is_econnrefused() -> Outcome {
     check_eq!(now(&one)?, POLLOUT);
     check_eq!(io::write(&one, b"x"), Err(Errno::ECONNREFUSED));
     check_eq!(io::write(&one, b"x"), Err(Errno::ENOTCONN));
+    Ok(())
+}
+
+fn unix_dgram_shut_for_sending_is_epipe_whoever_it_is_for() -> Outcome {
+    let (one, _other) = net::pair(SOCK_DGRAM)?;
+    net::shutdown(&one, SHUT_WR)?;
+    let nobody = Address::path("/tmp/nobody-at-all");
+    check_eq!(net::send_to(&one, b"x", 0, &nobody), Err(Errno::EPIPE));
     Ok(())
 }
 

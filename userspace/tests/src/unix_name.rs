@@ -15,6 +15,7 @@ suite!(
     unix_socketpair_of_af_inet_is_eopnotsupp,
     unix_socketpair_of_type_99_is_einval,
     unix_socketpair_of_protocol_6_is_eprotonosupport,
+    unix_accept4_tells_no_descriptor_then_bad_flags_then_no_socket,
     unix_socketpair_bad_pointer_leaks_none,
     unix_socket_unknown_types_and_families_are_refused,
     unix_socket_flags_set_nonblock_and_cloexec,
@@ -96,6 +97,17 @@ fn unix_socketpair_of_protocol_6_is_eprotonosupport() -> Outcome {
     let mut ends = [0i32; 2];
     let made = call(nr::SOCKETPAIR, [1, 1, 6, ends.as_mut_ptr() as usize]);
     check_eq!(made, Err(Errno::EPROTONOSUPPORT));
+    Ok(())
+}
+
+fn unix_accept4_tells_no_descriptor_then_bad_flags_then_no_socket() -> Outcome {
+    const BAD_FLAGS: usize = 1;
+    let (reader, _writer) = fd::pipe()?;
+    let file = reader.fd() as usize;
+    let accept = |fd: usize, flags: usize| call(nr::ACCEPT4, [fd, 0, 0, flags]);
+    check_eq!(accept(usize::MAX, BAD_FLAGS), Err(Errno::EBADF));
+    check_eq!(accept(file, BAD_FLAGS), Err(Errno::EINVAL));
+    check_eq!(accept(file, 0), Err(Errno::ENOTSOCK));
     Ok(())
 }
 

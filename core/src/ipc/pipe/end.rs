@@ -8,6 +8,7 @@ use halyard_cell::SpinGuard;
 use super::{DEFAULT_CAPACITY, Pipe, State};
 use crate::fs::file::{File, Readiness, Side, Special};
 use crate::io::{Sink, Source};
+use crate::machine::PAGE_SIZE;
 use crate::wait::WaitQueue;
 use crate::{Errno, Result};
 
@@ -158,8 +159,10 @@ impl File for PipeReader {
         Some(&self.pipe.readers)
     }
 
+    /// More than an ordinary pipe holds: a read takes what is there once, and does not come back for what was written
+    /// meanwhile. A larger pipe is read in pieces.
     fn piece(&self) -> usize {
-        DEFAULT_CAPACITY
+        DEFAULT_CAPACITY + PAGE_SIZE
     }
 
     fn special(&self) -> Special<'_> {

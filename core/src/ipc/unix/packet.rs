@@ -236,7 +236,7 @@ impl Half {
 
 impl Link {
     /// EPIPE: the datagram socket here is shut for sending.
-    fn check_shut(&self) -> Result<()> {
+    pub(super) fn check_shut(&self) -> Result<()> {
         if self.outbox(Place::First).half.lock().shut {
             Err(Errno::EPIPE)
         } else {

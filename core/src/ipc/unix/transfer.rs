@@ -64,6 +64,11 @@ impl Socket {
         peer.inbox().send_datagram(packet, &self.link, related)
     }
 
+    /// Whether this datagram socket may send at all: it says so before it looks for a receiver. EPIPE: it is shut.
+    pub fn check_shut(&self) -> Result<()> {
+        self.link.check_shut()
+    }
+
     /// Whether there is somebody to send a message to. ENOTCONN.
     pub fn check_peer(&self) -> Result<()> {
         let connected = match self.kind {

@@ -75,6 +75,7 @@ impl Sending {
         }
         let to = match (socket.kind(), address) {
             (Kind::Datagram, Some(address)) => {
+                socket.check_shut()?;
                 let to = address.find(party)?;
                 Some(Arc::downgrade(&to.socket(party, Kind::Datagram)?))
             }
