@@ -61,9 +61,7 @@ impl Op {
         };
         match self {
             Op::Store(at, value) => Deed::Store(word(at), value),
-            Op::Wait(at, value, u32_max) if u32_max == 0xffff_ffff => {
-                call([word(at), WAIT, value, 0, 0, 0])
-            }
+            Op::Wait(at, value, 0xffff_ffff) => call([word(at), WAIT, value, 0, 0, 0]),
             Op::Wait(at, value, bits) => call([word(at), WAIT_BITSET, value, 0, 0, bits]),
             Op::Wake(at, count, 0xffff_ffff) => call([word(at), WAKE, count as u64, 0, 0, 0]),
             Op::Wake(at, count, bits) => call([word(at), WAKE_BITSET, count as u64, 0, 0, bits]),
