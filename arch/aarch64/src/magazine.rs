@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 const STEP: usize = 32;
 const ALIGN: usize = 16;
 /// How many sizes there are.
-const CLASSES: usize = 32;
+const CLASSES: usize = 40;
 /// Pieces of one size kept at most, and bytes in them (but always [`LEAST`] pieces).
 const MOST: usize = 16;
 const MOST_BYTES: usize = 4096;
@@ -40,7 +40,7 @@ impl Class {
     pub const fn layout(self) -> Layout {
         match Layout::from_size_align((self.0 + 1) * STEP, ALIGN) {
             Ok(layout) => layout,
-            // The largest is 1 KiB.
+            // The largest is 1,280 bytes.
             Err(_) => Layout::new::<[u8; CLASSES * STEP]>(),
         }
     }
@@ -171,7 +171,7 @@ mod tests {
     fn class_refuses_what_is_empty_large_or_strictly_aligned() {
         for (size, align) in [
             (0, 1),
-            (1025, 8),
+            (1281, 8),
             (usize::MAX >> 1, 1),
             (64, 32),
             (64, 4096),
