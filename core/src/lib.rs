@@ -40,6 +40,7 @@ pub mod mm;
 pub mod process;
 pub mod sched;
 pub mod syscall;
+mod text_line;
 pub mod time;
 pub mod tty;
 pub mod version;

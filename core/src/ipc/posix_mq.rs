@@ -15,7 +15,7 @@ mod names;
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::fmt::{self, Write};
+use core::fmt::Write;
 use core::task::Waker;
 
 use halyard_cell::SpinLock;
@@ -29,6 +29,7 @@ use crate::io::{Sink, Source};
 use crate::machine::OutOfMemory;
 use crate::process::signal::Signal;
 use crate::process::state::Process;
+use crate::text_line::TextLine;
 use crate::time::Instant;
 use crate::wait::{Interruption, Registration, Sleeper, WaitQueue, wait_in};
 use crate::{Errno, Result};
@@ -290,7 +291,7 @@ impl Queue {
     }
 
     /// What a read(2) of the queue's file says.
-    fn describe(&self) -> Line80 {
+    fn describe(&self) -> TextLine<96> {
         let state = self.state.lock();
         let bytes = state.messages.bytes();
         let (notify, signal, pid) = match &state.notification {
@@ -304,7 +305,7 @@ impl Queue {
             }
         };
         drop(state);
-        let mut text = Line80::default();
+        let mut text = TextLine::new();
         // It fits: each field has its width.
         let _ = writeln!(
             text,
@@ -418,7 +419,7 @@ impl File for Queue {
         let text = self.describe();
         let rest = usize::try_from(at)
             .ok()
-            .and_then(|at| text.bytes().get(at..))
+            .and_then(|at| text.text().get(at..))
             .unwrap_or_default();
         let part = rest
             .get(..rest.len().min(sink.remaining()))
@@ -461,37 +462,6 @@ impl File for Queue {
     /// Who closes a descriptor of the queue is not registered any more (mq_notify(3)).
     fn flush(&self, table: u64) {
         self.withdraw(|it| it.table == table);
-    }
-}
-
-/// A line of text, without asking the heap.
-struct Line80 {
-    text: [u8; 96],
-    length: usize,
-}
-
-impl Default for Line80 {
-    fn default() -> Line80 {
-        Line80 {
-            text: [0; 96],
-            length: 0,
-        }
-    }
-}
-
-impl Line80 {
-    fn bytes(&self) -> &[u8] {
-        self.text.get(..self.length).unwrap_or_default()
-    }
-}
-
-impl Write for Line80 {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.length.saturating_add(text.len());
-        let room = self.text.get_mut(self.length..end).ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
     }
 }
 

@@ -27,7 +27,7 @@ pub use frame_ref::FrameRef;
 pub use hold::{Hold, Mapped};
 pub use object::{MAX_SIZE, MemoryObject, Seals};
 pub use region::{Backing, Label, Region};
-pub use room::Room;
+pub use room::{InHand, Room};
 pub use space::{AddressSpace, FaultError, Footprint, FutexPlace, MapRequest, Move, Placement};
 pub use user_buffer::{IOV_MAX, UserBuffer};
 pub use user_slice::UserSlice;

@@ -7,6 +7,8 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::Result as CallResult;
+use crate::io::Source;
 use crate::machine::OutOfMemory;
 
 /// The margin is this part of RAM, but at most [`MARGIN_MAX`].
@@ -77,5 +79,40 @@ impl Room {
         } else {
             Err(OutOfMemory)
         }
+    }
+}
+
+/// Bytes that the kernel has in its hands and would put into a pipe or socket, if there is room for them there.
+#[derive(Debug)]
+pub struct InHand<'a> {
+    /// The bytes that are left.
+    pub bytes: &'a [u8],
+    /// What there must be room in.
+    pub room: &'a Room,
+}
+
+impl Source for InHand<'_> {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn take(&mut self, into: &mut [u8]) -> CallResult<()> {
+        self.bytes.take(into)
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.bytes.skip(count);
+    }
+
+    fn prepare(&mut self, count: usize) -> CallResult<()> {
+        self.bytes.prepare(count)
+    }
+
+    fn may_be_held(&self) -> CallResult<()> {
+        Ok(self.room.for_passing()?)
+    }
+
+    fn peek(&mut self, into: &mut [u8]) -> CallResult<()> {
+        self.bytes.peek(into)
     }
 }

@@ -148,6 +148,7 @@ pub fn clone(
 
 /// EAGAIN: the user of `maker` has as many processes and threads, the ended ones that nobody waited for included, as
 /// RLIMIT_NPROC allows (getrlimit(2)); it does not bind the privileged. Takes time proportional to the processes there are.
+/// Nothing is locked throughout, so calls on several CPUs at once may pass the limit by one each.
 fn check_limit(kernel: &Kernel, maker: &Process) -> Result<()> {
     let who = maker.credentials();
     if who.uid == 0 || who.privileged() {

@@ -5,7 +5,7 @@
 //! ends at a time: while any is ending nobody is chosen. Init is never chosen; nor are pages counted that others share
 //! through an object, since they would not come back.
 
-use core::fmt::{self, Write};
+use core::fmt::Write;
 
 use alloc::sync::Arc;
 
@@ -17,6 +17,7 @@ use crate::machine::PAGE_SIZE;
 use crate::process::signal::Signal;
 use crate::process::thread::Thread;
 use crate::sched::task::Task;
+use crate::text_line::TextLine;
 use crate::wait::wait_for_time;
 
 /// Nanoseconds until the page is asked for again.
@@ -93,8 +94,8 @@ fn end(kernel: &Kernel, process: &Process, pages: usize) {
         signal: Signal::KILL.number(),
         core: false,
     });
-    let mut line = Line::default();
-    // The line is as long as it can be: cut off, not lost.
+    let mut line = TextLine::<96>::new();
+    // It fits: a name has 15 characters at most.
     let _ = writeln!(
         line,
         "out of memory: process {} ({}) is ended, which has {} KiB",
@@ -105,40 +106,5 @@ fn end(kernel: &Kernel, process: &Process, pages: usize) {
     kernel.machine.console_write(line.text());
 }
 
-/// A line of text for the console, made without the heap.
-struct Line {
-    bytes: [u8; 96],
-    length: usize,
-}
-
-impl Default for Line {
-    fn default() -> Line {
-        Line {
-            bytes: [0; 96],
-            length: 0,
-        }
-    }
-}
-
-impl Line {
-    fn text(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
-}
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let rest = self.bytes.get_mut(self.length..).unwrap_or_default();
-        let count = text.len().min(rest.len());
-        let (Some(into), Some(from)) = (rest.get_mut(..count), text.as_bytes().get(..count)) else {
-            return Err(fmt::Error);
-        };
-        into.copy_from_slice(from);
-        self.length += count;
-        Ok(())
-    }
-}
-
-#[cfg(not(loom))]
 #[cfg(test)]
 mod tests;

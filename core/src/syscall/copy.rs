@@ -7,6 +7,7 @@ use super::{Answer, Call, DONE, Outcome};
 use crate::fs::file::Side;
 use crate::fs::open_file::{OpenFile, OpenFlags};
 use crate::machine::UserAddr;
+use crate::mm::{InHand, Room};
 use crate::process::signal::RESTART;
 use crate::process::thread::Thread;
 use crate::wait::pause::PIECE_BYTES;
@@ -26,6 +27,7 @@ struct Copy {
     to: Option<(u64, UserAddr)>,
     wanted: usize,
     done: usize,
+    room: &'static Room,
 }
 
 impl Copy {
@@ -38,7 +40,10 @@ impl Copy {
                 .get_mut(..CHUNK.min(stop - self.done))
                 .unwrap_or_default();
             let got = self.input.try_read_at(&mut room, self.at.0)?;
-            let mut bytes = chunk.get(..got).unwrap_or_default();
+            let mut bytes = InHand {
+                bytes: chunk.get(..got).unwrap_or_default(),
+                room: self.room,
+            };
             let count = match (got, self.to) {
                 (0, _) => 0,
                 (_, None) => self.output.try_write(&mut bytes)?,
@@ -142,6 +147,7 @@ pub(super) fn sendfile(call: &mut Call<'_>) -> Answer {
         to: None,
         wanted,
         done: 0,
+        room: call.kernel.memory.frames.room(),
     };
     copy.run(call)
 }
@@ -184,6 +190,7 @@ pub(super) fn copy_file_range(call: &mut Call<'_>) -> Answer {
         to: Some((end, to)),
         wanted,
         done: 0,
+        room: call.kernel.memory.frames.room(),
     };
     copy.run(call)
 }

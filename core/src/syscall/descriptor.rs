@@ -243,12 +243,13 @@ pub(super) fn readahead(call: &mut Call<'_>) -> Answer {
 
 /// posix_fadvise(2): everything is in memory. ESPIPE: a pipe or socket; EINVAL: no such advice, or a length less than 0.
 pub(super) fn fadvise64(call: &mut Call<'_>) -> Answer {
-    const DONTNEED_AND_NOREUSE: u32 = 5;
+    // The last of them.
+    const NOREUSE: u32 = 5;
     let file = call.file::<0>()?;
     if !file.seekable() {
         return Err(Errno::ESPIPE);
     }
-    if call.uint::<3>() > DONTNEED_AND_NOREUSE || (call.arg::<2>().cast_signed()) < 0 {
+    if call.uint::<3>() > NOREUSE || (call.arg::<2>().cast_signed()) < 0 {
         return Err(Errno::EINVAL);
     }
     DONE

@@ -9,7 +9,7 @@ use crate::fs::file::Side;
 use crate::fs::open_file::{OpenFile, OpenFlags};
 use crate::ipc::pipe::Pipe;
 use crate::machine::UserAddr;
-use crate::mm::{AddressSpace, UserBuffer};
+use crate::mm::{AddressSpace, InHand, Room, UserBuffer};
 use crate::process::thread::Thread;
 use crate::wait::wait_until;
 use crate::{Errno, Result};
@@ -37,6 +37,7 @@ struct Move {
     done: usize,
     /// What is read stays where it is (tee).
     keeps: bool,
+    room: &'static Room,
 }
 
 /// Why a move does not go on.
@@ -74,7 +75,7 @@ impl End {
         Ok(())
     }
 
-    fn write(&self, mut bytes: &[u8]) -> Result<usize> {
+    fn write(&self, mut bytes: InHand<'_>) -> Result<usize> {
         match self.at {
             None => self.file.try_write(&mut bytes),
             Some(at) => self.file.try_write_at(&mut bytes, at),
@@ -141,7 +142,8 @@ impl Move {
 
     /// Writes to the output and counts.
     fn put(&mut self, bytes: &[u8]) -> core::result::Result<usize, Halt> {
-        match self.to.write(bytes) {
+        let room = self.room;
+        match self.to.write(InHand { bytes, room }) {
             Ok(0) | Err(Errno::EAGAIN) => Err(Halt::Wait(Side::Write)),
             Err(errno) => Err(Halt::Failed(errno)),
             Ok(written) => {
@@ -253,8 +255,8 @@ pub(super) fn splice(call: &mut Call<'_>) -> Answer {
         wanted,
         done: 0,
         keeps: false,
+        room: call.kernel.memory.frames.room(),
     };
-    call.kernel.memory.frames.room().for_passing()?;
     run(call, work, waits)
 }
 
@@ -281,8 +283,8 @@ pub(super) fn tee(call: &mut Call<'_>) -> Answer {
         wanted,
         done: 0,
         keeps: true,
+        room: call.kernel.memory.frames.room(),
     };
-    call.kernel.memory.frames.room().for_passing()?;
     run(call, work, waits)
 }
 

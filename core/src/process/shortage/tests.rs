@@ -15,6 +15,19 @@ const PAGE: u64 = 4096;
 const FRESH: u64 = DATA + 0x10_0000;
 const KILLED: u32 = 9;
 
+/// Machines of one to four CPUs, with their seeds.
+fn twenty() -> impl Iterator<Item = (u64, Config)> {
+    (1..=20).map(|seed| {
+        let cpus = 1 + seed as usize % 4;
+        let config = Config {
+            cpus,
+            seed,
+            ..Config::default()
+        };
+        (seed, config)
+    })
+}
+
 /// Touches one page after the other as long as `more` says; then goes on.
 fn touch(program: &mut Program, more: impl Fn(u64) -> bool + Send + Sync + 'static) {
     let (again, out) = (Label::default(), Label::default());
@@ -55,12 +68,7 @@ fn wait_until_asleep(program: &mut Program, asleep: &Arc<AtomicBool>) {
 
 #[test]
 fn shortage_ends_who_has_most_though_it_sleeps_and_who_asks_goes_on() {
-    for seed in 1..=20 {
-        let config = Config {
-            cpus: 1 + seed as usize % 4,
-            seed,
-            ..Config::default()
-        };
+    for (seed, config) in twenty() {
         let code = run_in_on(config, |p, kernel| {
             let asleep = Arc::new(AtomicBool::new(false));
             p.fork(20, |p| sleeper(p, kernel, &asleep));
@@ -95,12 +103,7 @@ fn shortage_keeps_the_registers_of_who_waits() {
 
 #[test]
 fn shortage_of_two_who_take_all_lets_the_third_go_on() {
-    for seed in 1..=20 {
-        let config = Config {
-            cpus: 1 + seed as usize % 4,
-            seed,
-            ..Config::default()
-        };
+    for (seed, config) in twenty() {
         let code = run_on(config, |p| {
             p.fork(20, |p| touch(p, |count| count < 3000));
             p.fork(21, |p| touch(p, |count| count < 3000));

@@ -104,6 +104,14 @@ pub(crate) const ALL: &[Means] = &[
         clear: || {},
     },
     Means {
+        name: "pipes filled from a file",
+        end: End::Refused,
+        refusal: Errno::ENOMEM,
+        take: pipes_by_sendfile,
+        line: PROGRAM,
+        clear: || {},
+    },
+    Means {
         name: "sockets",
         end: End::Refused,
         refusal: Errno::ENOMEM,
@@ -218,14 +226,40 @@ fn stuff(end: &Fd, piece: &[u8]) -> Result<()> {
     }
 }
 
-fn pipes(stop: &mut dyn FnMut()) -> Errno {
-    let (piece, mut held) = (vec![1; PIECE], Vec::new());
+/// Makes large pipes that do not block and has `fill` fill each.
+fn hoard(stop: &mut dyn FnMut(), fill: impl Fn(&Fd) -> Result<()>) -> Errno {
+    let mut held = Vec::new();
     until(Errno::ENOMEM, stop, || {
         let (reader, writer) = fd::pipe2(open::O_NONBLOCK)?;
         fd::fcntl(&writer, F_SETPIPE_SZ, 1 << 20)?;
-        let stuffed = stuff(&writer, &piece);
+        let filled = fill(&writer);
         held.push((reader, writer));
-        stuffed
+        filled
+    })
+}
+
+fn pipes(stop: &mut dyn FnMut()) -> Errno {
+    let piece = vec![1; PIECE];
+    hoard(stop, |writer| stuff(writer, &piece))
+}
+
+fn pipes_by_sendfile(stop: &mut dyn FnMut()) -> Errno {
+    let file = match fs::open("/bin/box") {
+        Ok(file) => file,
+        Err(errno) => return errno,
+    };
+    hoard(stop, |writer| {
+        loop {
+            let from = [0u64];
+            let args = [writer.fd(), file.fd()].map(|fd| fd as usize);
+            let [output, input] = args;
+            let at = from.as_ptr() as usize;
+            match wild::call(nr::SENDFILE, [output, input, at, PIECE, 0, 0]) {
+                Err(Errno::EAGAIN) => return Ok(()),
+                Err(errno) => return Err(errno),
+                Ok(_) => {}
+            }
+        }
     })
 }
 
