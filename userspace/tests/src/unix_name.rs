@@ -13,6 +13,7 @@ use crate::support::{Blocker, Outcome, call, check, check_eq, in_child};
 
 suite!(
     unix_socketpair_of_af_inet_is_eopnotsupp,
+    unix_socketpair_of_af_inet_tells_an_unknown_type_or_protocol_first,
     unix_socketpair_of_type_99_is_einval,
     unix_socketpair_of_protocol_6_is_eprotonosupport,
     unix_accept4_tells_no_descriptor_then_bad_flags_then_no_socket,
@@ -85,6 +86,23 @@ fn unix_socketpair_of_af_inet_is_eopnotsupp() -> Outcome {
     let mut ends = [0i32; 2];
     let made = call(nr::SOCKETPAIR, [2, 1, 0, ends.as_mut_ptr() as usize]);
     check_eq!(made, Err(Errno::EOPNOTSUPP));
+    Ok(())
+}
+
+fn unix_socketpair_of_af_inet_tells_an_unknown_type_or_protocol_first() -> Outcome {
+    const RDM: usize = 4;
+    const SEQPACKET: usize = 5;
+    let mut ends = [0i32; 2];
+    let mut pair = |kind, protocol| {
+        let ends = ends.as_mut_ptr() as usize;
+        call(nr::SOCKETPAIR, [2, kind, protocol, ends])
+    };
+    check_eq!(pair(SEQPACKET, 0), Err(Errno::ESOCKTNOSUPPORT));
+    check_eq!(pair(RDM, 0), Err(Errno::ESOCKTNOSUPPORT));
+    check_eq!(pair(1, 17), Err(Errno::EPROTONOSUPPORT));
+    check_eq!(pair(2, 6), Err(Errno::EPROTONOSUPPORT));
+    check_eq!(pair(3, 0), Err(Errno::EPROTONOSUPPORT));
+    check_eq!(pair(99, 0), Err(Errno::EINVAL));
     Ok(())
 }
 

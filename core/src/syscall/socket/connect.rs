@@ -90,7 +90,10 @@ pub(in crate::syscall) fn socket(call: &mut Call<'_>) -> Answer {
 pub(in crate::syscall) fn socketpair(call: &mut Call<'_>) -> Answer {
     let (kind, flags, close_on_exec) = match wanted(call) {
         Err(Errno::EAFNOSUPPORT) if matches!(call.uint::<0>(), AF_INET | AF_INET6) => {
-            return Err(Errno::EOPNOTSUPP);
+            return Err(no_internet_pair(
+                call.uint::<1>() & TYPE_MASK,
+                call.uint::<2>(),
+            ));
         }
         outcome => outcome?,
     };
@@ -105,6 +108,18 @@ pub(in crate::syscall) fn socketpair(call: &mut Call<'_>) -> Answer {
         return Err(fault);
     }
     DONE
+}
+
+/// Why there is no pair of Internet sockets. Their family first makes the two, and then cannot connect them: so a
+/// type or a protocol that it does not know is told before (ip(7)).
+const fn no_internet_pair(kind: u32, protocol: u32) -> Errno {
+    const TCP: u32 = 6;
+    const UDP: u32 = 17;
+    match (kind, protocol) {
+        (SOCK_STREAM, 0 | TCP) | (SOCK_DGRAM, 0 | UDP) | (SOCK_RAW, 1..) => Errno::EOPNOTSUPP,
+        (SOCK_STREAM | SOCK_DGRAM | SOCK_RAW, _) => Errno::EPROTONOSUPPORT,
+        _ => Errno::ESOCKTNOSUPPORT,
+    }
 }
 
 /// bind(2). EADDRINUSE, EINVAL, and the errors of mknod(2).
