@@ -4,6 +4,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use halyard_cell::SpinLock;
@@ -150,6 +151,12 @@ impl Slots {
         self.list.get_mut(at).and_then(|place| place.replace(slot))
     }
 
+    /// The places there are from `first` to `last`.
+    fn range(&self, first: u32, last: u32) -> Range<usize> {
+        let end = self.list.len().min((last as usize).saturating_add(1));
+        first as usize..end.max(first as usize)
+    }
+
     fn take(&mut self, fd: i32) -> Option<Slot> {
         let at = fd as u32 as usize;
         let slot = self.list.get_mut(at)?.take()?;
@@ -264,10 +271,15 @@ impl DescriptorTable {
     /// Tells the file of a descriptor that was closed, if it wants to know, and lets go of it.
     #[inline]
     fn closed(&self, slot: Slot) {
-        if slot.file.flushes() {
-            slot.file.file().flush(self.owner());
-        }
+        self.tell_of_close(&slot.file);
         unix::let_go(slot.file);
+    }
+
+    #[inline]
+    fn tell_of_close(&self, file: &OpenFile) {
+        if file.flushes() {
+            file.file().flush(self.owner());
+        }
     }
 
     /// Its number: what a process holds of a file by its descriptors (record locks, a registration for messages) is held
@@ -288,21 +300,33 @@ impl DescriptorTable {
         Ok(())
     }
 
-    /// Closes, or with `mark` marks to be closed by exec, all descriptors from `first` to `last`.
-    pub fn close_range(&self, first: u32, last: u32, mark: bool) {
-        let end = self
-            .slots
-            .lock()
-            .list
-            .len()
-            .min((last as usize).saturating_add(1));
-        for fd in first as usize..end {
-            let fd = fd as i32;
-            let _ = if mark {
-                self.set_close_on_exec(fd, true)
-            } else {
-                self.close(fd)
-            };
+    /// Closes all descriptors from `first` to `last`.
+    pub fn close_range(&self, first: u32, last: u32) {
+        self.close_those(first, last, |_| true);
+    }
+
+    /// Marks all descriptors from `first` to `last` to be closed by exec.
+    pub fn mark_range(&self, first: u32, last: u32) {
+        let mut slots = self.slots.lock();
+        let range = slots.range(first, last);
+        let places = slots.list.get_mut(range).unwrap_or_default();
+        for slot in places.iter_mut().flatten() {
+            slot.close_on_exec = true;
+        }
+    }
+
+    fn close_those(&self, first: u32, last: u32, which: impl Fn(&Slot) -> bool) {
+        let range = self.slots.lock().range(first, last);
+        let mut leaving = unix::Leaving::default();
+        for fd in range {
+            let mut slots = self.slots.lock();
+            let wanted = slots.get(fd as i32).is_ok_and(&which);
+            let taken = wanted.then(|| slots.take(fd as i32)).flatten();
+            drop(slots);
+            if let Some(slot) = taken {
+                self.tell_of_close(&slot.file);
+                leaving.let_go(slot.file);
+            }
         }
     }
 
@@ -345,13 +369,7 @@ impl DescriptorTable {
             return;
         }
         self.succeeded.store(true, Ordering::Relaxed);
-        let mut least = 0;
-        while let Some((fd, _)) = self.next_from(least) {
-            if self.close_on_exec(fd) == Ok(true) {
-                let _ = self.close(fd);
-            }
-            least = fd.saturating_add(1);
-        }
+        self.close_those(0, u32::MAX, |slot| slot.close_on_exec);
     }
 
     fn with(slots: Slots, owner: u64) -> DescriptorTable {
@@ -384,12 +402,12 @@ impl Drop for DescriptorTable {
     fn drop(&mut self) {
         let succeeded = self.succeeded.load(Ordering::Relaxed);
         let slots = core::mem::take(self.slots.get_mut());
+        let mut leaving = unix::Leaving::default();
         for slot in slots.list.into_iter().flatten() {
-            if succeeded {
-                unix::let_go(slot.file);
-            } else {
-                self.closed(slot);
+            if !succeeded {
+                self.tell_of_close(&slot.file);
             }
+            leaving.let_go(slot.file);
         }
     }
 }
@@ -473,7 +491,7 @@ mod tests {
             table.insert(Arc::clone(&file), 77, usize::MAX, false),
             Ok(4095)
         );
-        table.close_range(0, u32::MAX, false);
+        table.close_range(0, u32::MAX);
         assert_eq!(Arc::strong_count(&file), 1);
     }
 
@@ -549,7 +567,11 @@ mod tests {
             }
             Step::Close(fd) => assert_eq!(table.close(fd).is_ok(), model.0.remove(&fd).is_some()),
             Step::CloseRange(first, last, mark) => {
-                table.close_range(first, last, mark);
+                if mark {
+                    table.mark_range(first, last);
+                } else {
+                    table.close_range(first, last);
+                }
                 let within = |fd: &i32| (first..=last).contains(&(*fd as u32));
                 model
                     .0

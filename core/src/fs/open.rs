@@ -90,7 +90,7 @@ impl OpenRequest<'_> {
 
 /// Opens `path`. Errors of open(2).
 pub fn open(kernel: &'static Kernel, request: &OpenRequest<'_>, path: Vec<u8>) -> Result<Opened> {
-    let flags = OpenFlags::from_bits_truncate(request.flags);
+    let flags = OpenFlags::from_bits_truncate(request.flags) | OpenFlags::LARGE_FILE;
     if flags.contains(OpenFlags::PATH) {
         let last = if request.asks(O_NOFOLLOW) {
             Last::Keep
@@ -99,8 +99,8 @@ pub fn open(kernel: &'static Kernel, request: &OpenRequest<'_>, path: Vec<u8>) -
         };
         let inode = request.walker.find(path, last)?;
         request.check_kind(&inode, true)?;
-        return OpenFile::new(Arc::new(PathFile::new(inode)), flags & (OpenFlags::PATH))
-            .map(Opened::Now);
+        let kept = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NO_FOLLOW;
+        return OpenFile::new(Arc::new(PathFile::new(inode)), flags & kept).map(Opened::Now);
     }
     request.check()?;
     let last = if request.asks(O_CREAT | O_EXCL) {

@@ -17,7 +17,8 @@ use crate::{Errno, Result};
 pub const OPEN_FILES_MAX: usize = 65536;
 
 bitflags! {
-    /// Flags of an open file: the access mode and what fcntl's F_SETFL may change. Linux's O_* bits for arm64.
+    /// Flags of an open file that F_GETFL tells: the access mode, how it was opened, and what F_SETFL may change. Linux's O_* bits
+    /// for arm64.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct OpenFlags: u32 {
         /// O_WRONLY: writes, does not read.
@@ -28,8 +29,20 @@ bitflags! {
         const APPEND = 0o2000;
         /// O_NONBLOCK: EAGAIN instead of waiting.
         const NONBLOCK = 0o4000;
+        /// O_DSYNC; all files are in memory, so without effect.
+        const DATA_SYNC = 0o10_000;
+        /// O_DIRECTORY: it was to be a directory.
+        const DIRECTORY = 0o40_000;
+        /// O_NOFOLLOW: a symbolic link was not to be followed.
+        const NO_FOLLOW = 0o100_000;
         /// O_DIRECT: on a pipe, packet mode; elsewhere without effect.
         const DIRECT = 0o200_000;
+        /// O_LARGEFILE: may grow beyond 2 GiB. Linux says it of all that open(2) opened.
+        const LARGE_FILE = 0o400_000;
+        /// O_NOATIME; times of access are not kept, so without effect.
+        const NO_ATIME = 0o1_000_000;
+        /// The second bit of O_SYNC; without effect.
+        const SYNC = 0o4_000_000;
         /// O_PATH: names a file, gives no access to it.
         const PATH = 0o10_000_000;
     }

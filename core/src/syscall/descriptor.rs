@@ -46,8 +46,11 @@ pub(super) fn close_range(call: &mut Call<'_>) -> Answer {
         let own = call.files().fork()?;
         call.task.files = own;
     }
-    call.files()
-        .close_range(first, last, flags & CLOSE_RANGE_CLOEXEC != 0);
+    if flags & CLOSE_RANGE_CLOEXEC != 0 {
+        call.files().mark_range(first, last);
+    } else {
+        call.files().close_range(first, last);
+    }
     DONE
 }
 
@@ -84,7 +87,6 @@ pub(super) fn fcntl(call: &mut Call<'_>) -> Answer {
     const F_GETPIPE_SZ: u32 = 1032;
     const F_ADD_SEALS: u32 = 1033;
     const F_GET_SEALS: u32 = 1034;
-    const O_LARGEFILE: u32 = 0o400_000;
     let fd = call.int::<0>();
     let file = call.file::<0>()?;
     let value = match call.uint::<1>() {
@@ -103,7 +105,7 @@ pub(super) fn fcntl(call: &mut Call<'_>) -> Answer {
                 .set_close_on_exec(fd, call.arg::<2>() & 1 != 0)?;
             0
         }
-        F_GETFL => (file.flags().bits() | if file.seekable() { O_LARGEFILE } else { 0 }) as usize,
+        F_GETFL => file.flags().bits() as usize,
         F_SETFL => {
             file.set_flags(OpenFlags::from_bits_truncate(call.uint::<2>()));
             0
@@ -158,10 +160,11 @@ pub(super) fn ioctl(call: &mut Call<'_>) -> Answer {
     DONE
 }
 
-/// What FIONREAD tells: of a regular file what lies behind the position, which may be less than nothing.
+/// What FIONREAD tells: of a regular file, which that of a POSIX queue is, what lies behind the position, which may be less than nothing.
 fn available(file: &OpenFile) -> Result<i32> {
     let regular = |inode: &Arc<Inode>| matches!(inode.node, Node::Regular(_));
-    if file.seekable() && file.file().inode().is_some_and(regular) {
+    let queue = matches!(file.file().special(), Special::MessageQueue(_));
+    if queue || file.seekable() && file.file().inode().is_some_and(regular) {
         let position = file.reposition(Ok)?;
         return Ok((file.file().end() as i64 - position as i64) as i32);
     }

@@ -68,7 +68,7 @@ fn open(call: &Call<'_>, memory: Arc<MemoryObject>, permissions: u32) -> Result<
     let node = Node::Regular(Arc::clone(&memory));
     let inode = Arc::new(Inode::new(FileSystemId::NAMELESS, node, metadata));
     let file = Arc::new(RegularFile::new(inode, memory, clock));
-    OpenFile::new(file, OpenFlags::READ_WRITE)
+    OpenFile::new(file, OpenFlags::READ_WRITE | OpenFlags::LARGE_FILE)
 }
 
 /// F_GET_SEALS. EINVAL: not a file of a memory file system.

@@ -4,7 +4,7 @@ use halyard_rt::fd::{self, Fd, fcntl};
 use halyard_rt::io::Seek;
 use halyard_rt::process::Status;
 use halyard_rt::raw::general::{F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD, F_SETFL};
-use halyard_rt::{fs, io, nr, open, prelude::*};
+use halyard_rt::{fs, io, net, nr, open, prelude::*};
 
 use crate::runner::suite;
 use crate::support::{Outcome, call, check, check_eq, in_child};
@@ -20,6 +20,8 @@ suite!(
     dup3_out_of_range_is_ebadf,
     fcntl_dupfd_gives_at_least_that_number,
     fcntl_cloexec_is_set_and_cleared,
+    fcntl_flags_tell_how_it_was_opened_but_not_how_it_was_made,
+    fcntl_flags_of_what_has_no_name_are_its_own,
     fcntl_flags_change_only_what_may,
     fcntl_unknown_command_is_einval,
     fork_shares_the_position,
@@ -72,6 +74,32 @@ fn bad_descriptors_are_ebadf_everywhere() -> Outcome {
         check_eq!(call(nr::FCNTL, [fd, F_GETFL as usize]), Err(Errno::EBADF));
         check_eq!(call(nr::FCHDIR, [fd]), Err(Errno::EBADF));
     }
+    Ok(())
+}
+
+fn fcntl_flags_tell_how_it_was_opened_but_not_how_it_was_made() -> Outcome {
+    const NAME: &str = "/tmp/flags_of_open";
+    let making = open::O_CREAT | open::O_TRUNC | open::O_NOCTTY | open::O_CLOEXEC;
+    let kept = open::O_RDWR | open::O_SYNC | open::O_NOFOLLOW | open::O_APPEND;
+    let file = fs::open_with(NAME, making | kept, 0o600)?;
+    fs::remove_file(NAME)?;
+    check_eq!(fd::flags(&file)?, kept | open::O_LARGEFILE);
+    let folder = fs::open_with("/tmp", open::O_DIRECTORY, 0)?;
+    check_eq!(fd::flags(&folder)?, open::O_DIRECTORY | open::O_LARGEFILE);
+    let null = fs::open_with("/dev/null", open::O_WRONLY, 0)?;
+    check_eq!(fd::flags(&null)?, open::O_WRONLY | open::O_LARGEFILE);
+    let path = open::O_PATH | open::O_DIRECTORY | open::O_NOFOLLOW;
+    let named = fs::open_with("/tmp", path | open::O_NONBLOCK, 0)?;
+    check_eq!(fd::flags(&named)?, path);
+    Ok(())
+}
+
+fn fcntl_flags_of_what_has_no_name_are_its_own() -> Outcome {
+    let (reader, writer) = fd::pipe()?;
+    check_eq!(fd::flags(&reader)?, open::O_RDONLY);
+    check_eq!(fd::flags(&writer)?, open::O_WRONLY);
+    let (socket, _other) = net::pair(net::SOCK_STREAM)?;
+    check_eq!(fd::flags(&socket)?, open::O_RDWR);
     Ok(())
 }
 

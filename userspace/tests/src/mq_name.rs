@@ -267,6 +267,10 @@ fn mq_descriptor_is_a_regular_file_that_tells_of_the_queue() -> Outcome {
     let pid = format!("NOTIFY_PID:{}", process::id());
     check_eq!(words, ["QSIZE:5", "NOTIFY:1", "SIGNO:0", pid.as_str()]);
     check_eq!(io::write(&queue, b"x"), Err(Errno::EINVAL));
+    check_eq!(io::readable_bytes(&queue)?, 80);
+    check_eq!(io::read(&queue, &mut [0; 10])?, 10);
+    check_eq!(io::readable_bytes(&queue)?, 70);
+    check_eq!(fd::flags(&queue)?, open::O_RDWR);
     Ok(())
 }
 

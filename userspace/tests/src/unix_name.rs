@@ -22,6 +22,7 @@ suite!(
     unix_socket_flags_set_nonblock_and_cloexec,
     unix_connect_to_no_name_is_enoent,
     unix_connect_to_nobody_is_econnrefused,
+    unix_connect_to_itself_is_econnrefused_and_einval_if_it_listens,
     unix_connect_to_another_type_is_eprototype,
     unix_connect_twice_is_eisconn,
     unix_connect_full_backlog_nonblocking_is_eagain,
@@ -167,6 +168,20 @@ fn unix_connect_to_nobody_is_econnrefused() -> Outcome {
     check_eq!(client(&name).err(), Some(Errno::ECONNREFUSED));
     let file = Address::path("/tmp");
     check_eq!(client(&file).err(), Some(Errno::ECONNREFUSED));
+    Ok(())
+}
+
+fn unix_connect_to_itself_is_econnrefused_and_einval_if_it_listens() -> Outcome {
+    let address = hidden("unix_itself");
+    let socket = net::socket(SOCK_STREAM)?;
+    net::bind(&socket, &address)?;
+    check_eq!(net::connect(&socket, &address), Err(Errno::ECONNREFUSED));
+    net::listen(&socket, 1)?;
+    check_eq!(net::connect(&socket, &address), Err(Errno::EINVAL));
+    let (one, _other) = net::pair(SOCK_STREAM)?;
+    let address = hidden("unix_itself_connected");
+    net::bind(&one, &address)?;
+    check_eq!(net::connect(&one, &address), Err(Errno::ECONNREFUSED));
     Ok(())
 }
 

@@ -114,7 +114,13 @@ impl Socket {
             return Err(Errno::EPROTOTYPE);
         }
         let (mut own, theirs) = self.lock_with(listener);
-        let mut theirs = theirs.ok_or(Errno::EINVAL)?;
+        let Some(mut theirs) = theirs else {
+            // Itself: what does not listen refuses, what does cannot call.
+            return Err(match own.phase {
+                Phase::Listening(_) => Errno::EINVAL,
+                Phase::Idle | Phase::Connected => Errno::ECONNREFUSED,
+            });
+        };
         let Phase::Listening(backlog) = &mut theirs.phase else {
             return Err(Errno::ECONNREFUSED);
         };

@@ -13,10 +13,12 @@
 mod bytes;
 mod connect;
 mod file;
+mod flight;
 mod link;
 mod name;
 pub mod options;
 mod packet;
+mod reach;
 mod rights;
 mod stream;
 mod transfer;
@@ -34,11 +36,12 @@ use crate::counters::{Kind as Counted, Live};
 use crate::fs::file::Side;
 use crate::wait::WaitQueue;
 pub use connect::Connecting;
+pub use flight::{Leaving, let_go};
 use link::{Channel, Link, Place, Remains};
 pub use name::{Name, SocketNames, SocketPlace};
 use options::Options;
 pub use packet::Packet;
-pub use rights::{Quota, Rights, let_go};
+pub use rights::{Quota, Rights};
 
 /// The type of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

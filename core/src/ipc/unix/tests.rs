@@ -352,7 +352,7 @@ fn close_all(sockets: Vec<Arc<Socket>>, files: Vec<Arc<OpenFile>>) -> Closed {
     for file in files {
         table.insert(file, 0, 100, false).unwrap();
     }
-    table.close_range(0, 100, false);
+    table.close_range(0, 100);
     Closed(weak)
 }
 

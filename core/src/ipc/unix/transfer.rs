@@ -3,7 +3,7 @@
 use alloc::sync::{Arc, Weak};
 
 use super::link::Remains;
-use super::{Arrival, Attachment, Kind, Packet, Request, Socket, Ucred, rights};
+use super::{Arrival, Attachment, Kind, Packet, Request, Socket, Ucred, flight};
 use crate::io::{Sink, Source};
 use crate::{Errno, Result};
 
@@ -121,7 +121,7 @@ impl Socket {
         arrival: &mut Arrival,
     ) -> Result<usize> {
         // Copies of rights are made only while everything on the way stays there.
-        let _held = request.peek.then(rights::hold);
+        let _held = request.peek.then(flight::hold);
         match self.kind {
             Kind::Stream => self.inbox().receive_stream(sink, request, arrival),
             Kind::SeqPacket if !self.inbox().half.lock().open => Err(Errno::ENOTCONN),
