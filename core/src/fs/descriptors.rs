@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use halyard_cell::SpinLock;
 
-use super::open_file::OpenFile;
+use super::open_file::{FileRef, OpenFile};
 use crate::ipc::unix;
 use crate::{Errno, Result};
 
@@ -174,8 +174,9 @@ impl DescriptorTable {
 
     /// The open file of `fd`. EBADF.
     #[inline]
-    pub fn get(&self, fd: i32) -> Result<Arc<OpenFile>> {
-        self.slots.lock().get(fd).map(|slot| Arc::clone(&slot.file))
+    pub fn get(&self, fd: i32) -> Result<FileRef> {
+        let slots = self.slots.lock();
+        slots.get(fd).map(|slot| Arc::clone(&slot.file).into())
     }
 
     /// Gives `file` the lowest free descriptor that is at least `least`. EMFILE: none below `limit`. ENOMEM.
@@ -332,7 +333,7 @@ impl DescriptorTable {
 
     /// The lowest open descriptor that is at least `least`, and what it refers to.
     #[must_use]
-    pub fn next_from(&self, least: i32) -> Option<(i32, Arc<OpenFile>)> {
+    pub fn next_from(&self, least: i32) -> Option<(i32, FileRef)> {
         let slots = self.slots.lock();
         let mut open = slots
             .list
@@ -341,7 +342,7 @@ impl DescriptorTable {
             .skip(usize::try_from(least).ok()?);
         open.find_map(|(fd, slot)| {
             slot.as_ref()
-                .map(|slot| (fd as i32, Arc::clone(&slot.file)))
+                .map(|slot| (fd as i32, Arc::clone(&slot.file).into()))
         })
     }
 

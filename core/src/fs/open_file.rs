@@ -1,6 +1,7 @@
 //! Open files: what a descriptor refers to, shared by all descriptors that dup and fork made of one open(2).
 
 use alloc::sync::Arc;
+use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bitflags::bitflags;
@@ -11,6 +12,7 @@ use super::inode::Inode;
 use crate::counters::{Kind, Live, live};
 use crate::io::{Sink, Source};
 use crate::ipc::epoll::Watchers;
+use crate::ipc::unix::Look;
 use crate::{Errno, Result};
 
 /// The most open files there may be at once; more are ENFILE.
@@ -94,6 +96,46 @@ pub struct OpenFile {
     /// The epoll items that end with it.
     watchers: Watchers,
     _live: Live,
+}
+
+/// A call's reference to an open file. Whoever holds one can receive from a socket, as with a descriptor of it: so when it goes,
+/// a socket that is on the way in a message may have gone out of reach, and is looked for.
+pub struct FileRef {
+    file: Arc<OpenFile>,
+    // Declared after the file and so dropped after it: a look must not see the reference any more.
+    look: Look,
+}
+
+impl From<Arc<OpenFile>> for FileRef {
+    #[inline]
+    fn from(file: Arc<OpenFile>) -> FileRef {
+        FileRef {
+            file,
+            look: Look::default(),
+        }
+    }
+}
+
+impl Clone for FileRef {
+    fn clone(&self) -> FileRef {
+        Arc::clone(&self.file).into()
+    }
+}
+
+impl Deref for FileRef {
+    type Target = Arc<OpenFile>;
+
+    #[inline]
+    fn deref(&self) -> &Arc<OpenFile> {
+        &self.file
+    }
+}
+
+impl Drop for FileRef {
+    #[inline]
+    fn drop(&mut self) {
+        self.look.begin_at(&self.file);
+    }
 }
 
 impl Drop for OpenFile {

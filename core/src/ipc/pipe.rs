@@ -33,8 +33,8 @@ pub const DEFAULT_CAPACITY: usize = 65536;
 /// The most that a program without CAP_SYS_RESOURCE may ask for, in bytes: /proc/sys/fs/pipe-max-size.
 pub const MAX_CAPACITY: usize = 1 << 20;
 
-/// What no pipe may exceed, in bytes: F_SETPIPE_SZ takes an int.
-const LIMIT: usize = 1 << 31;
+/// What no pipe may exceed, in bytes: the list of pages of a larger one is more than Linux allocates in one piece.
+const LIMIT: usize = 256 << 20;
 
 /// A pipe.
 pub struct Pipe {
@@ -93,16 +93,16 @@ impl Pipe {
     }
 
     /// Changes how many bytes it can hold, rounded up to a power of two of pages (F_SETPIPE_SZ), and returns that.
-    /// EINVAL beyond 2^31; EPERM beyond [`MAX_CAPACITY`] when growing without `privileged`; EBUSY below what is in
-    /// it; ENOMEM.
+    /// EPERM beyond [`MAX_CAPACITY`] when growing without `privileged`; EBUSY below what is in
+    /// it; ENOMEM, also beyond 256 MiB.
     pub fn set_capacity(&self, bytes: usize, privileged: bool) -> Result<usize> {
-        if bytes > LIMIT {
-            return Err(Errno::EINVAL);
-        }
         let bytes = bytes.max(PAGE_SIZE).next_power_of_two();
         let mut state = self.state.lock();
         if bytes > MAX_CAPACITY && bytes > state.ring.capacity() && !privileged {
             return Err(Errno::EPERM);
+        }
+        if bytes > LIMIT {
+            return Err(Errno::ENOMEM);
         }
         state.ring.resize(bytes / PAGE_SIZE)?;
         drop(state);

@@ -16,6 +16,7 @@ mod names;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt::Write;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
 
 use halyard_cell::SpinLock;
@@ -40,6 +41,8 @@ pub use names::{DEFAULT_SHAPE, MqOpen, PosixQueues, QUEUES_MAX, Shape};
 pub struct Queue {
     shape: Shape,
     state: SpinLock<State>,
+    /// What stat tells of its file's length, which ftruncate(2) sets and which nothing heeds.
+    size: AtomicU64,
     /// Told when a message arrives for which nobody waits, and when room appears for which nobody waits (poll).
     changed: WaitQueue,
     _charge: Option<Charge>,
@@ -76,8 +79,11 @@ struct News {
 }
 
 impl Queue {
-    /// What stat tells of a queue's length: room for the line that a read gives.
+    /// What stat tells of a new queue's length: room for the line that a read gives.
     pub const FILE_SIZE: u64 = 80;
+
+    /// The longest that its file can be said to be: what a file system may say that knows of no large files.
+    const FILE_SIZE_MAX: u64 = i32::MAX as u64;
 
     /// An empty queue. `charge` gives back, with it, what its maker was charged.
     #[must_use]
@@ -85,6 +91,7 @@ impl Queue {
         Arc::new(Queue {
             shape,
             state: SpinLock::new(State::default()),
+            size: AtomicU64::new(Queue::FILE_SIZE),
             changed: WaitQueue::new(),
             _charge: charge,
             _live: Live::new(Kind::PosixQueue),
@@ -448,7 +455,16 @@ impl File for Queue {
     }
 
     fn end(&self) -> u64 {
-        Queue::FILE_SIZE
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// EFBIG.
+    fn truncate(&self, length: u64) -> Result<()> {
+        if length > Queue::FILE_SIZE_MAX {
+            return Err(Errno::EFBIG);
+        }
+        self.size.store(length, Ordering::Relaxed);
+        Ok(())
     }
 
     fn special(&self) -> Special<'_> {

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use super::transfer::{TRANSFER_MAX, finish_write, goes_on, offset, restartable, unless_again};
 use super::{Answer, Call, DONE, Outcome};
 use crate::fs::file::Side;
-use crate::fs::open_file::{OpenFile, OpenFlags};
+use crate::fs::open_file::{FileRef, OpenFile, OpenFlags};
 use crate::machine::UserAddr;
 use crate::mm::{InHand, Room};
 use crate::process::signal::RESTART;
@@ -19,8 +19,8 @@ const CHUNK: usize = 1024;
 
 /// A copy in progress.
 struct Copy {
-    input: Arc<OpenFile>,
-    output: Arc<OpenFile>,
+    input: FileRef,
+    output: FileRef,
     /// Where it goes on in the input, and where that is to be noted; 0: as the input's position.
     at: (u64, UserAddr),
     /// As `at`, in the output; None: at its position.

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use super::{Answer, Call, DONE, Outcome, memfd};
 use crate::fs::file::Special;
 use crate::fs::inode::{Inode, Node};
-use crate::fs::open_file::{OpenFile, OpenFlags};
+use crate::fs::open_file::{FileRef, OpenFile, OpenFlags};
 use crate::tty;
 use crate::{Errno, Result};
 
@@ -13,7 +13,7 @@ pub(super) const O_CLOEXEC: u32 = 0o2_000_000;
 
 impl Call<'_> {
     /// As [`Call::file`], but not what was opened with O_PATH. EBADF.
-    pub(super) fn usable_file<const N: usize>(&self) -> Result<Arc<OpenFile>> {
+    pub(super) fn usable_file<const N: usize>(&self) -> Result<FileRef> {
         let file = self.file::<N>()?;
         if file.flags().contains(OpenFlags::PATH) {
             Err(Errno::EBADF)
@@ -59,7 +59,7 @@ pub(super) fn dup(call: &mut Call<'_>) -> Answer {
     let file = call.file::<0>()?;
     let fd = call
         .files()
-        .insert(file, 0, call.descriptor_limit(), false)?;
+        .insert(Arc::clone(&file), 0, call.descriptor_limit(), false)?;
     Ok(Outcome::Done(fd as usize))
 }
 
@@ -96,8 +96,8 @@ pub(super) fn fcntl(call: &mut Call<'_>) -> Answer {
                 .ok()
                 .filter(|least| *least < limit)
                 .ok_or(Errno::EINVAL)?;
-            call.files()
-                .insert(file, least, limit, command == F_DUPFD_CLOEXEC)? as usize
+            let (file, close_on_exec) = (Arc::clone(&file), command == F_DUPFD_CLOEXEC);
+            call.files().insert(file, least, limit, close_on_exec)? as usize
         }
         F_GETFD => usize::from(call.files().close_on_exec(fd)?),
         F_SETFD => {
@@ -112,8 +112,8 @@ pub(super) fn fcntl(call: &mut Call<'_>) -> Answer {
         }
         F_GETPIPE_SZ => file.file().pipe().ok_or(Errno::EBADF)?.capacity(),
         F_SETPIPE_SZ => {
-            let bytes = usize::try_from(call.int::<2>()).map_err(|_| Errno::EINVAL)?;
             let pipe = file.file().pipe().ok_or(Errno::EBADF)?;
+            let bytes = usize::try_from(call.int::<2>()).map_err(|_| Errno::EINVAL)?;
             pipe.set_capacity(bytes, call.process().credentials().privileged())?
         }
         F_GET_SEALS => memfd::seals(&file)?,
@@ -221,7 +221,10 @@ fn moved(from: u64, by: i64) -> Result<u64> {
 pub(super) fn ftruncate(call: &mut Call<'_>) -> Answer {
     let length = u64::try_from(call.arg::<1>() as i64).map_err(|_| Errno::EINVAL)?;
     let file = call.file::<0>()?;
-    if !file.flags().writable() {
+    let flags = file.flags();
+    // What open(2) did not open may not grow as large files do.
+    let small = !flags.contains(OpenFlags::LARGE_FILE) && length > i32::MAX as u64;
+    if !flags.writable() || small {
         return Err(Errno::EINVAL);
     }
     file.file().truncate(length)?;

@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::poll::{deadline, mask};
 use super::{Answer, Call, DONE, Outcome};
 use crate::fs::file::Special;
-use crate::fs::open_file::OpenFile;
+use crate::fs::open_file::{FileRef, OpenFile};
 use crate::ipc::epoll::{EDGE, EXCLUSIVE, Epoll, EpollFile, Wish};
 use crate::machine::UserAddr;
 use crate::mm::AddressSpace;
@@ -160,7 +160,7 @@ fn collect(epoll: &Epoll, space: &AddressSpace, events: UserAddr, most: usize) -
 
 fn sleep(
     call: &mut Call<'_>,
-    holder: Arc<OpenFile>,
+    holder: FileRef,
     events: UserAddr,
     most: usize,
     until: Option<Instant>,

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::path::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW};
 use super::{Answer, Call, DONE};
+use crate::fs::file::Special;
 use crate::fs::inode::{FileSystemId, Inode, Metadata, Node, Want};
 use crate::fs::path::NAME_MAX;
 use crate::fs::stat::{Stat, Statx};
@@ -294,6 +295,11 @@ pub(super) fn truncate(call: &mut Call<'_>) -> Answer {
             memory.set_size(length)?;
             let now = call.kernel.wall_clock();
             inode.update(|it| (it.modified, it.changed) = (now, now));
+            DONE
+        }
+        Node::Anonymous(file) if matches!(file.special(), Special::MessageQueue(_)) => {
+            inode.check(&call.process().credentials(), Want::WRITE)?;
+            file.truncate(length)?;
             DONE
         }
         _ if inode.is_directory() => Err(Errno::EISDIR),

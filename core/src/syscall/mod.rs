@@ -42,7 +42,7 @@ use alloc::sync::Arc;
 use core::future::Future;
 
 use crate::fs::descriptors::DescriptorTable;
-use crate::fs::open_file::OpenFile;
+use crate::fs::open_file::FileRef;
 use crate::kernel::Kernel;
 use crate::machine::UserAddr;
 use crate::mm::AddressSpace;
@@ -182,7 +182,7 @@ impl Call<'_> {
 
     /// The open file that argument `N` names. EBADF.
     #[inline]
-    pub fn file<const N: usize>(&self) -> Result<Arc<OpenFile>> {
+    pub fn file<const N: usize>(&self) -> Result<FileRef> {
         self.task.files.get(self.int::<N>())
     }
 

@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::transfer::restartable;
 use super::{Answer, Call, DONE, Outcome};
 use crate::fs::file::Special;
-use crate::fs::open_file::{OpenFile, OpenFlags};
+use crate::fs::open_file::{FileRef, OpenFile, OpenFlags};
 use crate::fs::path::PATH_MAX;
 use crate::io::Sink;
 use crate::ipc::posix_mq::{Message, MqOpen, Notification, Queue};
@@ -140,7 +140,7 @@ pub(super) fn mq_timedsend(call: &mut Call<'_>) -> Answer {
 #[inline(never)]
 fn send_waiting(
     call: &mut Call<'_>,
-    file: Arc<OpenFile>,
+    file: FileRef,
     message: Message,
     deadline: Option<Instant>,
 ) -> Answer {
@@ -209,7 +209,7 @@ fn hand_over(
 }
 
 #[inline(never)]
-fn receive_waiting(call: &mut Call<'_>, file: Arc<OpenFile>, deadline: Option<Instant>) -> Answer {
+fn receive_waiting(call: &mut Call<'_>, file: FileRef, deadline: Option<Instant>) -> Answer {
     let (thread, space) = (Arc::clone(call.thread()), Arc::clone(call.space()));
     let (buffer, priority) = (call.addr::<1>(), call.addr::<3>());
     call.wait(async move {

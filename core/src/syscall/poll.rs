@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{Answer, Call, Outcome};
 use crate::fs::file::{Readiness, Side};
-use crate::fs::open_file::OpenFile;
+use crate::fs::open_file::FileRef;
 use crate::machine::UserAddr;
 use crate::mm::AddressSpace;
 use crate::process::signal::{self, RESTART_NO_HANDLER, RESTART_TIMED, SignalSet};
@@ -44,14 +44,14 @@ const MEANINGS: [Readiness; 3] = [SELECT_READ, SELECT_WRITE, Readiness::PRI];
 /// A file that is watched, and for what.
 struct Watched {
     /// None: not watched, or not open.
-    file: Option<Arc<OpenFile>>,
+    file: Option<FileRef>,
     /// What is reported: what was asked for and, to poll(2), what always is.
     wanted: Readiness,
     found: Readiness,
 }
 
 impl Watched {
-    fn new(file: Option<Arc<OpenFile>>, wanted: Readiness, found: Readiness) -> Watched {
+    fn new(file: Option<FileRef>, wanted: Readiness, found: Readiness) -> Watched {
         Watched {
             file,
             wanted,

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use super::transfer::{TRANSFER_MAX, finish_write, offset, restartable, unless_again};
 use super::{Answer, Call, DONE, Outcome};
 use crate::fs::file::Side;
-use crate::fs::open_file::{OpenFile, OpenFlags};
+use crate::fs::open_file::{FileRef, OpenFile, OpenFlags};
 use crate::ipc::pipe::Pipe;
 use crate::machine::UserAddr;
 use crate::mm::{AddressSpace, InHand, Room, UserBuffer};
@@ -23,7 +23,7 @@ const CHUNK: usize = 1024;
 
 /// An open file and, if it is no pipe, where in it to go on; None: at no place, for it has none.
 struct End {
-    file: Arc<OpenFile>,
+    file: FileRef,
     at: Option<u64>,
     /// Where the program wants to be told the place; NULL: the file's position is meant.
     place: UserAddr,
@@ -51,7 +51,7 @@ enum Halt {
 
 impl End {
     /// Where `file` is to be read or written. ESPIPE: a place in what has none.
-    fn new(space: &AddressSpace, file: Arc<OpenFile>, place: UserAddr) -> Result<End> {
+    fn new(space: &AddressSpace, file: FileRef, place: UserAddr) -> Result<End> {
         let at = match (place, file.seekable()) {
             (UserAddr(0), true) => Some(file.reposition(Ok)?),
             (UserAddr(0), false) => None,
@@ -204,9 +204,7 @@ fn run(call: &mut Call<'_>, mut work: Move, waits: bool) -> Answer {
 }
 
 /// The files of two descriptors, the first to be read, the second to be written. EBADF.
-fn ends<const FROM: usize, const TO: usize>(
-    call: &Call<'_>,
-) -> Result<(Arc<OpenFile>, Arc<OpenFile>)> {
+fn ends<const FROM: usize, const TO: usize>(call: &Call<'_>) -> Result<(FileRef, FileRef)> {
     let (from, to) = (call.file::<FROM>()?, call.file::<TO>()?);
     if !from.flags().readable() || !to.flags().writable() {
         return Err(Errno::EBADF);

@@ -95,8 +95,10 @@ pub(super) fn shmat(call: &mut Call<'_>) -> Answer {
     Ok(Outcome::Done(at.0))
 }
 
-/// Where it is to be attached; None: anywhere. EINVAL: not on a page, or nowhere in particular with SHM_REMAP.
+/// Where it is to be attached; None: anywhere. What SHM_RND rounds down to 0 is meant to be there. EINVAL: not on a page, or
+/// nowhere in particular with SHM_REMAP.
 fn attach_place(at: UserAddr, flags: u32) -> Result<Option<UserAddr>> {
+    let anywhere = at.0 == 0;
     let within = at.0 % PAGE_SIZE;
     if within != 0 && flags & SHM_RND == 0 {
         return Err(Errno::EINVAL);
@@ -105,7 +107,7 @@ fn attach_place(at: UserAddr, flags: u32) -> Result<Option<UserAddr>> {
     if at == 0 && flags & SHM_REMAP != 0 {
         return Err(Errno::EINVAL);
     }
-    Ok((at != 0).then_some(UserAddr(at)))
+    Ok((!anywhere).then_some(UserAddr(at)))
 }
 
 /// shmdt(2).

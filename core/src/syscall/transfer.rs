@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 
 use super::{Answer, Call, Outcome, socket};
 use crate::fs::file::{Side, Special};
-use crate::fs::open_file::OpenFile;
+use crate::fs::open_file::{FileRef, OpenFile};
 use crate::io::{Piece, Sink, Source};
 use crate::machine::{PAGE_SIZE, UserAddr};
 use crate::mm::{UserBuffer, UserSlice};
@@ -50,7 +50,7 @@ pub(super) fn read(call: &mut Call<'_>) -> Answer {
 /// A read of one stretch that is not over after the first attempt.
 #[cold]
 #[inline(never)]
-fn read_on(call: &mut Call<'_>, file: Arc<OpenFile>, outcome: Result<usize>) -> Answer {
+fn read_on(call: &mut Call<'_>, file: FileRef, outcome: Result<usize>) -> Answer {
     let done = match outcome {
         Ok(done) => done,
         Err(errno) if errno != Errno::EAGAIN || file.nonblocking() => return Err(errno),
@@ -98,7 +98,7 @@ pub(super) fn write(call: &mut Call<'_>) -> Answer {
 /// A write of one stretch that was not done at once, or not to its end.
 #[cold]
 #[inline(never)]
-fn write_on(call: &mut Call<'_>, file: Arc<OpenFile>, outcome: Result<usize>) -> Answer {
+fn write_on(call: &mut Call<'_>, file: FileRef, outcome: Result<usize>) -> Answer {
     let done = match first_write(call, &file, outcome) {
         First::Over(answer) => return answer,
         First::Wait(done) => done,
@@ -152,12 +152,7 @@ fn vector(call: &Call<'_>) -> Result<UserBuffer> {
     UserBuffer::from_iovec(call.space(), call.addr::<1>(), count)
 }
 
-fn read_into(
-    call: &mut Call<'_>,
-    file: Arc<OpenFile>,
-    mut buffer: UserBuffer,
-    place: Place,
-) -> Answer {
+fn read_into(call: &mut Call<'_>, file: FileRef, mut buffer: UserBuffer, place: Place) -> Answer {
     if file.is_socket() && place.is_none() {
         return socket::readv(call, file, buffer);
     }
@@ -231,7 +226,7 @@ async fn read_pieces(
 /// A terminal is read in the foreground alone. Without waiting, what is there counts, be it less than VMIN.
 #[cold]
 #[inline(never)]
-fn read_terminal(call: &mut Call<'_>, file: Arc<OpenFile>, mut buffer: UserBuffer) -> Answer {
+fn read_terminal(call: &mut Call<'_>, file: FileRef, mut buffer: UserBuffer) -> Answer {
     if let (Some(terminal), true) = (file.file().terminal(), file.flags().readable()) {
         terminal.check_read(call.kernel, call.thread())?;
     }
@@ -302,12 +297,7 @@ pub(super) fn unless_again<T>(outcome: Result<T>) -> Option<Result<T>> {
     }
 }
 
-fn write_from(
-    call: &mut Call<'_>,
-    file: Arc<OpenFile>,
-    mut buffer: UserBuffer,
-    place: Place,
-) -> Answer {
+fn write_from(call: &mut Call<'_>, file: FileRef, mut buffer: UserBuffer, place: Place) -> Answer {
     if file.is_socket() && place.is_none() {
         return socket::writev(call, file, buffer);
     }

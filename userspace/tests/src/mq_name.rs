@@ -30,6 +30,7 @@ suite!(
     mq_unlink_by_a_stranger_is_refused,
     mq_unlinked_name_can_be_made_anew,
     mq_descriptor_is_a_regular_file_that_tells_of_the_queue,
+    mq_file_length_can_be_set_and_means_nothing,
     mq_descriptor_is_shared_over_fork_and_dup,
     mq_calls_on_another_file_are_ebadf,
     mq_getsetattr_changes_nonblock_alone,
@@ -271,6 +272,19 @@ fn mq_descriptor_is_a_regular_file_that_tells_of_the_queue() -> Outcome {
     check_eq!(io::read(&queue, &mut [0; 10])?, 10);
     check_eq!(io::readable_bytes(&queue)?, 70);
     check_eq!(fd::flags(&queue)?, open::O_RDWR);
+    Ok(())
+}
+
+fn mq_file_length_can_be_set_and_means_nothing() -> Outcome {
+    let queue = nameless(2, 8)?;
+    fs::set_length(&queue, 5000)?;
+    check_eq!(fs::metadata_of(&queue)?.size(), 5000);
+    check_eq!(io::readable_bytes(&queue)?, 5000);
+    fs::set_length(&queue, 0)?;
+    let mut text = [0; 100];
+    check!(io::pread(&queue, &mut text, 0)? > 0);
+    check_eq!(fs::set_length(&queue, 1 << 31), Err(Errno::EINVAL));
+    check_eq!(mq::send(&queue, b"12345", 0), Ok(()));
     Ok(())
 }
 

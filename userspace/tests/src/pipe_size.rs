@@ -3,7 +3,7 @@
 use halyard_rt::fd::{self, set_nonblocking};
 use halyard_rt::process::Status;
 use halyard_rt::raw::general::{F_GETPIPE_SZ, F_SETPIPE_SZ};
-use halyard_rt::{io, open, prelude::*};
+use halyard_rt::{fs, io, open, prelude::*};
 
 use crate::runner::suite;
 use crate::support::{Blocker, Outcome, check, check_eq, settle};
@@ -11,6 +11,7 @@ use crate::support::{Blocker, Outcome, check, check_eq, settle};
 suite!(
     pipe_01_capacity_is_65536,
     pipe_01_capacity_set_rounds_up_to_power_of_two_pages,
+    pipe_01_capacity_that_none_can_have_is_refused,
     pipe_01_capacity_below_contents_is_ebusy,
     pipe_01_capacity_grown_holds_more,
     pipe_02_write_of_pipe_buf_waits_for_full_room,
@@ -56,6 +57,23 @@ fn pipe_01_capacity_set_rounds_up_to_power_of_two_pages() -> Outcome {
         check_eq!(fd::fcntl(&writer, F_SETPIPE_SZ, asked)?, given);
         check_eq!(fd::fcntl(&reader, F_GETPIPE_SZ, 0)?, given);
     }
+    Ok(())
+}
+
+fn pipe_01_capacity_that_none_can_have_is_refused() -> Outcome {
+    const SIZES: [usize; 3] = [512 << 20, i32::MAX as usize, (256 << 20) + 1];
+    let (_reader, writer) = fd::pipe()?;
+    for size in SIZES {
+        check_eq!(fd::fcntl(&writer, F_SETPIPE_SZ, size), Err(Errno::ENOMEM));
+    }
+    let negative = u32::MAX as usize;
+    check_eq!(
+        fd::fcntl(&writer, F_SETPIPE_SZ, negative),
+        Err(Errno::EINVAL)
+    );
+    check_eq!(fd::fcntl(&writer, F_GETPIPE_SZ, 0)?, CAPACITY);
+    let null = fs::open("/dev/null")?;
+    check_eq!(fd::fcntl(&null, F_SETPIPE_SZ, negative), Err(Errno::EBADF));
     Ok(())
 }
 

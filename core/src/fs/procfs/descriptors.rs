@@ -8,7 +8,7 @@ use super::{Folder, Report, Text, decimal, number_below};
 use crate::fs::devices::DEVICES;
 use crate::fs::directory::{Above, FIRST_COOKIE, Listed};
 use crate::fs::inode::{FileSystemId, Inode, Metadata, Node};
-use crate::fs::open_file::OpenFile;
+use crate::fs::open_file::{FileRef, OpenFile};
 use crate::fs::path;
 use crate::kernel::Kernel;
 use crate::process::Pid;
@@ -54,7 +54,7 @@ impl DescriptorFolder {
 }
 
 /// The open file of descriptor `fd` of process `pid`. ENOENT.
-fn open_file(kernel: &Kernel, pid: Pid, fd: i32) -> Result<Arc<OpenFile>> {
+fn open_file(kernel: &Kernel, pid: Pid, fd: i32) -> Result<FileRef> {
     let files = kernel
         .processes
         .process(pid)

@@ -8,7 +8,7 @@ use super::exchange::{
 };
 use super::{Channel, ClientEnd, Exchange, Queued, ServerEnd, WORDS};
 use crate::fs::file::Special;
-use crate::fs::open_file::{OpenFile, OpenFlags};
+use crate::fs::open_file::{FileRef, OpenFile, OpenFlags};
 use crate::kernel::Kernel;
 use crate::process::thread::{Parking, Thread};
 use crate::sched::task::Task;
@@ -21,7 +21,7 @@ const PASSES: u64 = 0x100;
 
 /// How many words, and the descriptor that goes with them. EINVAL, EBADF.
 #[inline]
-fn message(task: &Task) -> Result<(usize, Option<Arc<OpenFile>>)> {
+fn message(task: &Task) -> Result<(usize, Option<FileRef>)> {
     let tag = task.context.regs.x[2];
     if tag <= WORDS as u64 {
         return Ok((tag as usize, None));
@@ -193,7 +193,7 @@ fn deliver(task: &Task, server: &Arc<Thread>, letter: Letter) -> Option<Box<Task
 #[inline]
 fn wait(
     task: &mut Task,
-    end: Arc<OpenFile>,
+    end: FileRef,
     calls: bool,
     partner: Option<Box<Task>>,
     server: Option<Arc<Thread>>,
@@ -252,7 +252,7 @@ pub(crate) fn reply_receive(call: &mut Call<'_>) -> Answer {
 #[inline]
 fn receive_on(
     call: &mut Call<'_>,
-    end: Arc<OpenFile>,
+    end: FileRef,
     partner: Option<Box<Task>>,
     me: Option<Arc<Thread>>,
 ) -> Answer {

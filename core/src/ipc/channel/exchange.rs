@@ -5,8 +5,7 @@ use alloc::sync::Arc;
 
 use super::{Channel, Queued};
 use crate::fs::file::Special;
-use crate::fs::open_file::OpenFile;
-use crate::ipc::unix;
+use crate::fs::open_file::FileRef;
 use crate::machine::UserRegs;
 use crate::process::thread::{Parking, Place, Thread};
 use crate::sched::inherit::Member;
@@ -42,7 +41,7 @@ pub(crate) struct Letter {
     pub(super) words: [u64; WORDS],
     pub(super) count: usize,
     pub(super) badge: u64,
-    pub(super) file: Option<Arc<OpenFile>>,
+    pub(super) file: Option<FileRef>,
 }
 
 /// How an exchange was completed.
@@ -52,13 +51,13 @@ pub(crate) struct Delivery {
     pub(super) owed: Option<Owed>,
     /// For a caller whose call nobody took: what it wanted to pass on. It may be the server's end of a channel where the same
     /// is so, and so on: each caller drops its own, for one drop within the other would need a stack as long as the chain.
-    pub(super) unsent: Option<Arc<OpenFile>>,
+    pub(super) unsent: Option<FileRef>,
 }
 
 /// The exchange that a task waits in.
 pub(crate) struct Waiting {
     /// The end that it uses, held open.
-    pub(super) end: Arc<OpenFile>,
+    pub(super) end: FileRef,
     /// Whether it calls; else it receives.
     pub(crate) calls: bool,
     /// The peer's task, completed and in our hands, to be run next; the thread whose reply is awaited with it.
@@ -83,12 +82,7 @@ pub(super) enum Outcome {
 
 impl Letter {
     /// What `regs` say is to be sent.
-    pub(super) fn of(
-        regs: &UserRegs,
-        count: usize,
-        badge: u64,
-        file: Option<Arc<OpenFile>>,
-    ) -> Letter {
+    pub(super) fn of(regs: &UserRegs, count: usize, badge: u64, file: Option<FileRef>) -> Letter {
         let mut words = [0; WORDS];
         let source = regs.x.iter().skip(FIRST_WORD).take(count);
         words
@@ -134,7 +128,7 @@ pub(super) fn accept(task: &mut Task, calls: bool, letter: Letter) {
         None => -1,
         Some(file) => {
             let limit = task.thread.descriptor_limit();
-            match task.files.insert(file, 0, limit, true) {
+            match task.files.insert(Arc::clone(&file), 0, limit, true) {
                 Ok(fd) => i64::from(fd),
                 Err(errno) => errno.to_return() as i64,
             }
@@ -153,9 +147,7 @@ fn finish(task: &mut Task, calls: bool, delivery: Delivery) {
         thread.kernel().scheduler.end_donation(&thread);
     }
     task.owed = delivery.owed;
-    if let Some(file) = delivery.unsent {
-        unix::let_go(file);
-    }
+    drop(delivery.unsent);
     match delivery.letter {
         Ok(letter) => accept(task, calls, letter),
         Err(errno) => task.fail(errno),
@@ -215,7 +207,7 @@ impl Owed {
         mut self,
         regs: &UserRegs,
         count: usize,
-        file: Option<Arc<OpenFile>>,
+        file: Option<FileRef>,
     ) -> Result<Outcome> {
         self.paid = true;
         if file.is_some() {

@@ -155,6 +155,32 @@ pub fn let_go(file: Arc<OpenFile>) {
     }
 }
 
+/// When it goes, it is looked whether a socket went out of reach, if it was told of one that is on the way.
+#[derive(Default)]
+pub struct Look {
+    /// From where on; 0: nowhere.
+    from: usize,
+}
+
+impl Look {
+    /// A reference to `file` from outside messages is to go, before this goes.
+    #[inline]
+    pub fn begin_at(&mut self, file: &Arc<OpenFile>) {
+        if file.in_flight() {
+            self.from = address(file);
+        }
+    }
+}
+
+impl Drop for Look {
+    #[inline]
+    fn drop(&mut self) {
+        if self.from != 0 {
+            look_for(Due::From(self.from));
+        }
+    }
+}
+
 #[cold]
 fn look_for(due: Due) {
     FLIGHT.lock().due.add(due);

@@ -36,7 +36,7 @@ use crate::counters::{Kind as Counted, Live};
 use crate::fs::file::Side;
 use crate::wait::WaitQueue;
 pub use connect::Connecting;
-pub use flight::{Leaving, let_go};
+pub use flight::{Leaving, Look, let_go};
 use link::{Channel, Link, Place, Remains};
 pub use name::{Name, SocketNames, SocketPlace};
 use options::Options;

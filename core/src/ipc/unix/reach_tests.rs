@@ -67,7 +67,7 @@ impl World {
 
     fn file(&self, index: usize) -> Option<Arc<OpenFile>> {
         let fd = self.held[index].first()?;
-        self.table.get(*fd).ok()
+        self.table.get(*fd).ok().map(|file| Arc::clone(&file))
     }
 
     fn reachable(&self) -> [bool; SOCKETS] {

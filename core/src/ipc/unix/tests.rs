@@ -313,9 +313,10 @@ fn unix_connect_to_who_does_not_listen_is_refused() {
     let idle = Socket::new(Kind::Stream);
     let client = Socket::new(Kind::Stream);
     assert_eq!(connect(&client, &idle), Err(Errno::ECONNREFUSED));
-    assert_eq!(connect(&client, &client), Err(Errno::EINVAL));
+    assert_eq!(connect(&client, &client), Err(Errno::ECONNREFUSED));
     let listener = listening(Kind::SeqPacket, 5);
     assert_eq!(connect(&client, &listener), Err(Errno::EPROTOTYPE));
+    assert_eq!(connect(&listener, &listener), Err(Errno::EINVAL));
 }
 
 #[test]
@@ -368,6 +369,44 @@ fn unix_rights_socket_on_the_way_to_itself_is_collected() {
     let files = vec![open(&one), open(&other)];
     send_with(&other, b"x", rights(&[&files[0]])).unwrap();
     assert!(close_all(vec![one, other], files).gone());
+}
+
+#[test]
+fn unix_rights_call_in_progress_keeps_a_socket_and_frees_it_when_it_ends() {
+    let (one, other) = pair(Kind::Stream);
+    let weak = Arc::downgrade(&one);
+    let file = open(&one);
+    send_with(&other, b"x", rights(&[&file])).unwrap();
+    let table = DescriptorTable::new();
+    let fd = table.insert(file, 0, 4, false).unwrap();
+    drop((one, other));
+    let call = table.get(fd).unwrap();
+    table.close(fd).unwrap();
+    assert!(weak.strong_count() > 0);
+    drop(call);
+    assert!(eventually(|| weak.strong_count() == 0));
+}
+
+#[test]
+fn unix_rights_table_that_ends_frees_cycles_of_what_it_had() {
+    let pairs: Vec<_> = (0..100).map(|_| pair(Kind::Stream)).collect();
+    let files: Vec<_> = pairs.iter().map(|(one, _)| open(one)).collect();
+    // Each is on the way to the one before it, the first to the last.
+    for (at, (_, other)) in pairs.iter().enumerate() {
+        let next = &files[(at + 1) % files.len()];
+        send_with(other, b"x", rights(&[next])).unwrap();
+    }
+    let weak: Vec<_> = pairs.iter().map(|(one, _)| Arc::downgrade(one)).collect();
+    let table = DescriptorTable::new();
+    for file in files {
+        table.insert(file, 0, 200, false).unwrap();
+    }
+    drop(pairs);
+    assert!(weak.iter().all(|one| one.strong_count() > 0));
+    drop(table);
+    assert!(eventually(|| weak
+        .iter()
+        .all(|one| one.strong_count() == 0)));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{Caller, Party, interrupted, peer_identity};
 use crate::fs::file::{File, Side};
 use crate::fs::inode::Node;
 use crate::fs::namespace::Maker;
-use crate::fs::open_file::{OpenFile, OpenFlags};
+use crate::fs::open_file::{FileRef, OpenFile, OpenFlags};
 use crate::fs::path::Last;
 use crate::ipc::unix::options::deadline;
 use crate::ipc::unix::{Connecting, Kind, Name, Socket, SocketPlace, Ucred};
@@ -32,7 +32,7 @@ const TYPE_MASK: u32 = 15;
 
 impl Call<'_> {
     /// The open file that argument `N` names, which is a socket. EBADF, ENOTSOCK.
-    pub(super) fn socket_file<const N: usize>(&self) -> Result<Arc<OpenFile>> {
+    pub(super) fn socket_file<const N: usize>(&self) -> Result<FileRef> {
         let file = self.usable_file::<N>()?;
         if file.is_socket() {
             Ok(file)

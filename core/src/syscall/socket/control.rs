@@ -92,7 +92,8 @@ fn read_files(
     for index in 0..count {
         let place = at.0.wrapping_add(index * size_of::<i32>());
         let fd = party.space.read_user(UserAddr(place))?;
-        files.push(party.files.get(fd)?);
+        let file = party.files.get(fd)?;
+        files.push(Arc::clone(&file));
     }
     Ok(())
 }

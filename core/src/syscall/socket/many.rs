@@ -1,7 +1,6 @@
 //! sendmmsg(2) and recvmmsg(2): several messages in one call.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 
 use halyard_abi::socket::{MSG_DONTWAIT, MSG_WAITFORONE};
 
@@ -9,7 +8,7 @@ use super::Caller;
 use super::message::Header;
 use super::receive::Receiving;
 use super::send::Sending;
-use crate::fs::open_file::OpenFile;
+use crate::fs::open_file::FileRef;
 use crate::machine::UserAddr;
 use crate::mm::IOV_MAX;
 use crate::syscall::{Answer, Call, DONE};
@@ -25,7 +24,7 @@ const LENGTH: usize = 56;
 /// The messages of a call.
 struct Batch {
     caller: Caller,
-    file: Arc<OpenFile>,
+    file: FileRef,
     array: UserAddr,
     count: usize,
     flags: u32,

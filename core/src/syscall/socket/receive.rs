@@ -15,9 +15,8 @@ use super::control::Room;
 use super::message::{CONTROL_LENGTH, Header, NAME_LENGTH, waits};
 use super::{Caller, Party, interrupted};
 use crate::fs::file::Side;
-use crate::fs::open_file::OpenFile;
+use crate::fs::open_file::{FileRef, OpenFile};
 use crate::io::Sink;
-use crate::ipc::unix;
 use crate::ipc::unix::options::deadline;
 use crate::ipc::unix::{Arrival, Kind, Request, Socket, Ucred};
 use crate::machine::UserAddr;
@@ -221,12 +220,12 @@ pub(in crate::syscall) fn recvmsg(call: &mut Call<'_>) -> Answer {
 }
 
 #[cold]
-fn receive_on(call: &mut Call<'_>, file: Arc<OpenFile>, receiving: Receiving) -> Answer {
+fn receive_on(call: &mut Call<'_>, file: FileRef, receiving: Receiving) -> Answer {
     let caller = Caller::of(call);
     let mut receiving = Box::new(receiving);
     call.wait(async move {
         let outcome = receiving.complete(&caller, &file).await;
-        unix::let_go(file);
+        drop(file);
         outcome
     })
 }
@@ -245,7 +244,7 @@ pub(in crate::syscall) fn recvfrom(call: &mut Call<'_>) -> Answer {
 }
 
 /// read(2).
-pub(in crate::syscall) fn read(call: &mut Call<'_>, file: Arc<OpenFile>) -> Answer {
+pub(in crate::syscall) fn read(call: &mut Call<'_>, file: FileRef) -> Answer {
     let (at, length) = (call.addr::<1>(), call.size::<2>().min(TRANSFER_MAX));
     if length == 0 {
         return Ok(Outcome::Done(0));
@@ -273,7 +272,7 @@ pub(in crate::syscall) fn read(call: &mut Call<'_>, file: Arc<OpenFile>) -> Answ
 
 /// A read that found nothing, or less than it waits for.
 #[cold]
-fn read_on(call: &mut Call<'_>, file: Arc<OpenFile>, done: usize) -> Answer {
+fn read_on(call: &mut Call<'_>, file: FileRef, done: usize) -> Answer {
     let length = call.size::<2>().min(TRANSFER_MAX) - done;
     let at = UserAddr(call.addr::<1>().0.wrapping_add(done));
     let buffer = UserBuffer::new(call.space(), at, length)?;
@@ -284,23 +283,19 @@ fn read_on(call: &mut Call<'_>, file: Arc<OpenFile>, done: usize) -> Answer {
 }
 
 /// Goes on with a receive of bytes alone. Without a box: read(2) must not need memory.
-fn wait_on(call: &mut Call<'_>, file: Arc<OpenFile>, mut receiving: Receiving) -> Answer {
+fn wait_on(call: &mut Call<'_>, file: FileRef, mut receiving: Receiving) -> Answer {
     let socket = file.file().socket()?;
     let until = deadline(call.thread().now(), socket.options.receive_timeout());
     let thread = Arc::clone(call.thread());
     call.wait(async move {
         let outcome = receiving.wait(&thread, file.file().socket()?, until).await;
-        unix::let_go(file);
+        drop(file);
         outcome.map(|()| receiving.done)
     })
 }
 
 /// readv(2).
-pub(in crate::syscall) fn readv(
-    call: &mut Call<'_>,
-    file: Arc<OpenFile>,
-    buffer: UserBuffer,
-) -> Answer {
+pub(in crate::syscall) fn readv(call: &mut Call<'_>, file: FileRef, buffer: UserBuffer) -> Answer {
     if Sink::remaining(&buffer) == 0 {
         return Ok(Outcome::Done(0));
     }
@@ -314,7 +309,7 @@ pub(in crate::syscall) fn readv(
 
 fn receive(
     call: &mut Call<'_>,
-    file: Arc<OpenFile>,
+    file: FileRef,
     buffer: UserBuffer,
     besides: Besides,
     flags: u32,

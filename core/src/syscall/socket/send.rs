@@ -12,7 +12,7 @@ use super::control::{self};
 use super::message::{Header, waits};
 use super::{Party, interrupted, sender_identity};
 use crate::fs::file::Side;
-use crate::fs::open_file::OpenFile;
+use crate::fs::open_file::{FileRef, OpenFile};
 use crate::io::Source;
 use crate::ipc::unix::options::deadline;
 use crate::ipc::unix::{Attachment, Kind, Packet, Socket, Ucred};
@@ -185,7 +185,7 @@ pub(in crate::syscall) fn sendmsg(call: &mut Call<'_>) -> Answer {
 }
 
 #[cold]
-fn send_on(call: &mut Call<'_>, file: Arc<OpenFile>, sending: Sending, flags: u32) -> Answer {
+fn send_on(call: &mut Call<'_>, file: FileRef, sending: Sending, flags: u32) -> Answer {
     let thread = Arc::clone(call.thread());
     let mut sending = sending;
     call.wait(async move { sending.complete(&thread, &file, flags).await })
@@ -205,28 +205,18 @@ pub(in crate::syscall) fn sendto(call: &mut Call<'_>) -> Answer {
 }
 
 /// write(2).
-pub(in crate::syscall) fn write(call: &mut Call<'_>, file: Arc<OpenFile>) -> Answer {
+pub(in crate::syscall) fn write(call: &mut Call<'_>, file: FileRef) -> Answer {
     let (at, length) = (call.addr::<1>(), call.size::<2>().min(TRANSFER_MAX));
     send(call, file, at, length, 0)
 }
 
 /// writev(2).
-pub(in crate::syscall) fn writev(
-    call: &mut Call<'_>,
-    file: Arc<OpenFile>,
-    buffer: UserBuffer,
-) -> Answer {
+pub(in crate::syscall) fn writev(call: &mut Call<'_>, file: FileRef, buffer: UserBuffer) -> Answer {
     send_buffer(call, file, buffer, None, 0)
 }
 
 /// Sends one stretch of memory to whom the socket is connected.
-fn send(
-    call: &mut Call<'_>,
-    file: Arc<OpenFile>,
-    at: UserAddr,
-    length: usize,
-    flags: u32,
-) -> Answer {
+fn send(call: &mut Call<'_>, file: FileRef, at: UserAddr, length: usize, flags: u32) -> Answer {
     let socket = file.file().socket()?;
     let ordinary = flags & !(MSG_DONTWAIT | MSG_NOSIGNAL) == 0;
     if socket.kind() != Kind::Stream || socket.passes_credentials() || !ordinary {
@@ -247,7 +237,7 @@ fn send(
 #[cold]
 fn send_rest(
     call: &mut Call<'_>,
-    file: Arc<OpenFile>,
+    file: FileRef,
     (at, length): (UserAddr, usize),
     sent: Result<usize>,
     flags: u32,
@@ -280,7 +270,7 @@ fn send_rest(
 
 fn send_buffer(
     call: &mut Call<'_>,
-    file: Arc<OpenFile>,
+    file: FileRef,
     buffer: UserBuffer,
     address: Option<Address>,
     flags: u32,

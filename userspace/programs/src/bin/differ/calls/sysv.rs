@@ -324,6 +324,10 @@ fn shmat(actor: &mut Actor, args: Args) -> Told {
 
 /// Where something is already, or at no page's beginning.
 fn shmat_at(actor: &mut Actor, args: Args) -> Told {
+    if actor.attached == 0 {
+        // Linux lets root map the lowest page.
+        return Err(Errno::EFAULT).into();
+    }
     let address = actor.attached.wrapping_add(args[1] as usize & !4096);
     let result = call(nr::SHMAT, [actor.id(args[0]), address, args[2] as usize]);
     Told::from(result.map(|_| 0))
