@@ -106,5 +106,6 @@ fn end(kernel: &Kernel, process: &Process, pages: usize) {
     kernel.machine.console_write(line.text());
 }
 
+#[cfg(not(loom))]
 #[cfg(test)]
 mod tests;

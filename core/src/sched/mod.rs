@@ -6,6 +6,7 @@
 pub mod alarm;
 pub mod home;
 pub mod inherit;
+pub mod ranks;
 pub mod run_queue;
 pub mod task;
 
@@ -22,6 +23,7 @@ use crate::time::Instant;
 use alarm::AlarmQueue;
 use home::Home;
 use inherit::{Goal, Standing, World};
+use ranks::Ranks;
 use run_queue::{Policy, RunQueue};
 use task::Task;
 
@@ -37,12 +39,10 @@ pub struct Cpu {
     queue: SpinLock<RunQueue<Task>>,
     /// How many tasks the queue holds: read without the lock.
     queued: AtomicU32,
-    /// The greatest rank in the queue; 0 also if it is empty.
-    top_rank: AtomicU32,
+    /// The policies of the running task and of the best in the queue.
+    ranks: Ranks,
     /// When the running task's slice ends.
     slice_end: AtomicU64,
-    /// The policy of the running task, as [`Policy::rank`].
-    running_rank: AtomicU32,
     /// The process of the task that ran last.
     running: AtomicU32,
     /// Its thread.
@@ -64,9 +64,8 @@ impl Cpu {
             alarms: AlarmQueue::new(),
             queue: SpinLock::new(RunQueue::new()),
             queued: AtomicU32::new(0),
-            top_rank: AtomicU32::new(0),
+            ranks: Ranks::new(),
             slice_end: AtomicU64::new(0),
-            running_rank: AtomicU32::new(0),
             running: AtomicU32::new(0),
             running_thread: AtomicU32::new(0),
             yield_wanted: AtomicBool::new(false),
@@ -129,6 +128,29 @@ impl Cpu {
     /// The wish that the running task make room is being granted.
     pub(crate) fn has_given_way(&self) {
         self.yield_wanted.store(false, Ordering::Relaxed);
+    }
+
+    /// `task` is what runs here now. By which policy.
+    #[inline]
+    fn run(&self, task: &Task) -> Policy {
+        task.thread.schedule.home.move_to(self.id);
+        self.running
+            .store(task.thread.process.pid, Ordering::Relaxed);
+        self.running_thread
+            .store(task.thread.tid, Ordering::Relaxed);
+        self.run_by_policy(task)
+    }
+
+    /// `task`, which runs here, does so by the policy that it has now. If that has changed already, or something better has been
+    /// queued, its turn ends before it begins: whoever did it may not have seen that it runs.
+    #[inline]
+    fn run_by_policy(&self, task: &Task) -> Policy {
+        let policy = task.thread.schedule.policy();
+        let outranked = self.ranks.run(policy.rank());
+        if outranked || task.thread.schedule.policy() != policy {
+            self.yield_wanted.store(true, Ordering::Relaxed);
+        }
+        policy
     }
 
     /// The machine's alarm has rung and is off.
@@ -246,7 +268,7 @@ impl Scheduler {
         let idle = self.idle.load(Ordering::SeqCst);
         if idle & bit(home.id) != 0 {
             self.claim_and_kick(machine, home.id, here);
-        } else if rank > home.running_rank.load(Ordering::Relaxed) {
+        } else if home.ranks.outranked_by(rank) {
             home.yield_wanted.store(true, Ordering::Relaxed);
             if home.id != here {
                 machine.kick(home.id);
@@ -301,7 +323,8 @@ impl Scheduler {
     /// The effective policy of `thread` was `before` and has changed: it moves in the queue that it waits in, and if it runs,
     /// its turn ends, so that the next begins by the new rules.
     pub(crate) fn policy_changed(&self, machine: &dyn Machine, thread: &Thread, before: Policy) {
-        let home = self.cpu(thread.schedule.home.now());
+        // The change has been stored; what is looked at now is where the thread is, or it will look at the change.
+        let home = self.cpu(thread.schedule.home.after_demand());
         let mut queue = home.queue.lock();
         let task = queue.remove_where(before.rank(), |task| task.thread.tid == thread.tid);
         if let Some(task) = task {
@@ -337,7 +360,7 @@ impl Scheduler {
 
     /// The task to run next on `cpu`, if one of its own queue goes before or with `rank`.
     pub(crate) fn next_from(&self, cpu: &Cpu, rank: u32) -> Option<Box<Task>> {
-        if cpu.queued.load(Ordering::Relaxed) == 0 || cpu.top_rank.load(Ordering::Relaxed) < rank {
+        if cpu.queued.load(Ordering::Relaxed) == 0 || cpu.ranks.queued() < rank {
             return None;
         }
         cpu.yield_wanted.store(false, Ordering::Relaxed);
@@ -362,21 +385,14 @@ impl Scheduler {
     /// `task` starts a slice on `cpu`.
     pub fn begin_slice(&self, cpu: &Cpu, task: &mut Task, now: Instant) {
         task.start_clock(now);
-        let schedule = &task.thread.schedule;
-        schedule.home.move_to(cpu.id);
-        cpu.running
-            .store(task.thread.process.pid, Ordering::Relaxed);
-        cpu.running_thread.store(task.thread.tid, Ordering::Relaxed);
-        let policy = schedule.policy();
-        cpu.running_rank.store(policy.rank(), Ordering::Relaxed);
+        let policy = cpu.run(task);
         cpu.slice_end
             .store(now.after(policy.slice_ns()).0, Ordering::Relaxed);
     }
 
     /// `task` goes on on `cpu`, with a slice and by the rules that it has now.
     pub(crate) fn renew_slice(&self, cpu: &Cpu, task: &Task, now: Instant) {
-        let policy = task.thread.schedule.policy();
-        cpu.running_rank.store(policy.rank(), Ordering::Relaxed);
+        let policy = cpu.run_by_policy(task);
         cpu.slice_end
             .store(now.after(policy.slice_ns()).0, Ordering::Relaxed);
     }
@@ -385,13 +401,7 @@ impl Scheduler {
     #[inline]
     pub(crate) fn take_over(&self, cpu: &Cpu, task: &mut Task, now: Instant) {
         task.start_clock(now);
-        let schedule = &task.thread.schedule;
-        schedule.home.move_to(cpu.id);
-        cpu.running
-            .store(task.thread.process.pid, Ordering::Relaxed);
-        cpu.running_thread.store(task.thread.tid, Ordering::Relaxed);
-        let policy = schedule.policy();
-        cpu.running_rank.store(policy.rank(), Ordering::Relaxed);
+        let policy = cpu.run(task);
         let timed = cpu.slice_end.load(Ordering::Relaxed) != Instant::NEVER.0;
         if policy.has_slice() != timed {
             cpu.slice_end
@@ -407,13 +417,13 @@ impl Scheduler {
     #[inline]
     pub(crate) fn may_take_over(&self, cpu: &Cpu, task: &Task) -> bool {
         !cpu.yield_wanted.load(Ordering::Relaxed)
-            && task.thread.schedule.policy().rank() >= cpu.top_rank.load(Ordering::Relaxed)
+            && task.thread.schedule.policy().rank() >= cpu.ranks.queued()
     }
 }
 
 /// Tells those who look without the lock what the queue holds.
 fn note(cpu: &Cpu, queue: &RunQueue<Task>) {
-    cpu.top_rank.store(queue.top_rank(), Ordering::Relaxed);
+    cpu.ranks.set_queued(queue.top_rank());
     cpu.queued.store(queue.len(), Ordering::SeqCst);
 }
 

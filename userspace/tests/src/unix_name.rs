@@ -281,6 +281,11 @@ fn unix_bind_twice_is_einval() -> Outcome {
     net::bind(&socket, &hidden("first"))?;
     check_eq!(net::bind(&socket, &hidden("second")), Err(Errno::EINVAL));
     check_eq!(net::bind(&socket, &path("second")), Err(Errno::EINVAL));
+    check_eq!(net::bind(&socket, &hidden("first")), Err(Errno::EINVAL));
+    let socket = net::socket(SOCK_STREAM)?;
+    let name = path("twice");
+    net::bind(&socket, &name)?;
+    check_eq!(net::bind(&socket, &name), Err(Errno::EADDRINUSE));
     Ok(())
 }
 

@@ -20,6 +20,10 @@ fn state(kernel: &Kernel, process: &Process) -> (char, &'static str) {
     if kernel.processes.life(process.pid) != Some(Life::Alive) {
         return ('Z', "zombie");
     }
+    // On its way out it rests nowhere: sleeping or stopped is what something may wake.
+    if process.exiting().is_some() {
+        return ('R', "running");
+    }
     if process.signals.is_stopped() {
         return ('T', "stopped");
     }
@@ -28,7 +32,7 @@ fn state(kernel: &Kernel, process: &Process) -> (char, &'static str) {
         runs |= !thread.parked();
         threads += 1;
     });
-    // Without a thread it is on its way out and rests nowhere: sleeping is what something may wake.
+    // Without a thread it is on its way out too.
     if runs || threads == 0 {
         ('R', "running")
     } else {

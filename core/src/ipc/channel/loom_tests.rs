@@ -10,7 +10,7 @@ use halyard_abi::nr;
 use super::*;
 use crate::Errno;
 use crate::bench::interleaved::{Script, Step, run};
-use crate::fs::open_file::{FileRef, OpenFile, OpenFlags};
+use crate::fs::open_file::{OpenFile, OpenFlags};
 use crate::kernel::Kernel;
 use crate::machine::UserRegs;
 use crate::sched::task::Task;
@@ -59,7 +59,7 @@ fn open(file: Arc<dyn crate::fs::file::File>) -> Arc<OpenFile> {
     }
 }
 
-fn give(task: &Task, file: FileRef, fd: u64) {
+fn give(task: &Task, file: Arc<OpenFile>, fd: u64) {
     assert_eq!(task.files.insert(file, 0, 16, false), Ok(fd as u32 as _));
 }
 

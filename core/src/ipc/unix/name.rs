@@ -111,6 +111,10 @@ impl SocketNames {
     }
 
     fn claim(self: &Arc<Self>, socket: &Arc<Socket>, name: &Arc<Name>) -> Result<()> {
+        // That it has a name is told before that this one is taken, which it may itself have done.
+        if socket.name().is_some() {
+            return Err(Errno::EINVAL);
+        }
         let key = (socket.kind(), Arc::clone(name));
         let mut bound = self.bound.lock();
         if bound.contains_key(&key) {
