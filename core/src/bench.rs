@@ -5,6 +5,8 @@
 pub(crate) mod actors;
 #[cfg(loom)]
 pub(crate) mod interleaved;
+#[cfg(not(loom))]
+pub(crate) mod judged;
 pub(crate) mod kernel;
 
 #[cfg(not(loom))]

@@ -149,7 +149,10 @@ impl MemoryObject {
     pub fn write_at(&self, source: &mut dyn Source, at: u64) -> Result<usize> {
         let start = source.remaining();
         let room = usize::try_from(MAX_SIZE.saturating_sub(at)).unwrap_or(usize::MAX);
-        if room == 0 && start > 0 {
+        if start == 0 {
+            return Ok(0);
+        }
+        if room == 0 {
             return Err(Errno::EFBIG);
         }
         let _change = self.begin_change(Seals::NO_NEW_WRITES)?;

@@ -99,3 +99,7 @@ pub(super) fn add_seals(file: &OpenFile, bits: u32) -> Result<usize> {
     file.file().memory()?.add_seals(more)?;
     Ok(0)
 }
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod model_tests;

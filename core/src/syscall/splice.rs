@@ -329,3 +329,7 @@ fn transfer(file: &OpenFile, buffer: &mut UserBuffer, side: Side) -> Result<usiz
         Side::Write => file.try_write(buffer),
     }
 }
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod model_tests;

@@ -126,6 +126,7 @@ fn memfd_seal_write_stops_write_and_shared_mappings() -> Outcome {
     io::pwrite(&file, b"for ever", 0)?;
     memfd::seal(&file, F_SEAL_WRITE)?;
     check_eq!(io::pwrite(&file, b"x", 0), Err(Errno::EPERM));
+    check_eq!(io::pwrite(&file, b"", 0), Ok(0));
     let mapped = shared(&file, PROT_READ | PROT_WRITE);
     check_eq!(mapped.map(drop), Err(Errno::EPERM));
     // Private stores are nobody else's.

@@ -410,6 +410,11 @@ fn unix_rights_bad_descriptor_is_ebadf() -> Outcome {
     check_eq!(pass(&one, &[0, 999]), Err(Errno::EBADF));
     check_eq!(pass(&one, &[-1]), Err(Errno::EBADF));
     check_eq!(text(&other), Err(Errno::EAGAIN));
+    // Only there it comes first that nobody would receive it.
+    let alone = |kind| net::socket(kind).and_then(|socket| pass(&socket, &[999]));
+    check_eq!(alone(SOCK_SEQPACKET).err(), Some(Errno::ENOTCONN));
+    check_eq!(alone(SOCK_STREAM).err(), Some(Errno::EBADF));
+    check_eq!(alone(SOCK_DGRAM).err(), Some(Errno::EBADF));
     Ok(())
 }
 

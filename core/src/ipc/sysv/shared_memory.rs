@@ -220,3 +220,7 @@ impl Drop for Segment {
 #[cfg(not(loom))]
 #[cfg(test)]
 mod tests;
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod model_tests;

@@ -48,6 +48,10 @@ impl Sending {
         let buffer = header.buffer(party.space)?;
         let control = UserAddr(header.control as usize);
         let length = usize::try_from(header.control_length).unwrap_or(usize::MAX);
+        if socket.kind() == Kind::SeqPacket {
+            // Comes before all that is said of what is sent.
+            socket.check_peer()?;
+        }
         let attachment = if control.0 == 0 || length == 0 {
             Attachment::default()
         } else {

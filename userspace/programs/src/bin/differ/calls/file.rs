@@ -71,23 +71,44 @@ pub(crate) const BAD_WRITE: Op = op(
     bad_write,
 );
 
+const PAGE: u64 = 4096;
 /// An address at which nothing is.
 const NOWHERE: usize = 8;
 
+/// How many bytes a pipe holds; 0 of what is none.
+fn held(actor: &mut Actor, fd: usize) -> u64 {
+    let at = actor.room();
+    let held = call(nr::IOCTL, [fd, raw::ioctl::FIONREAD as usize, at]);
+    held.map_or(0, |_| actor.number::<4>(0))
+}
+
+/// A read that leaves much behind ends where a page does, or in the first: Linux gives writers the room of whole pages only.
 fn read(actor: &mut Actor, args: Args) -> Told {
-    let (fd, at) = (actor.at(args[0]), actor.room());
-    let result = call(nr::READ, [fd, at, args[1] as usize]);
+    let fd = actor.at(args[0]);
+    let (held, wanted) = (held(actor, fd), args[1] as u64);
+    let first = held % PAGE;
+    let within_first = wanted <= if first == 0 { PAGE } else { first };
+    let length = if held <= PAGE || wanted >= held || within_first {
+        wanted
+    } else {
+        first + (wanted - first) / PAGE * PAGE
+    };
+    let at = actor.room();
+    let result = call(nr::READ, [fd, at, length as usize]);
     Told::from(result).and(|| actor.digest(result.unwrap_or(0)))
 }
 
 /// Linux keeps a pipe's bytes in pages that writes may leave half empty, so how much fits into a pipe that holds something
-/// is its own affair: what is longer than a page is written to empty ones only.
+/// is its own affair: little is written to one that holds something, and nothing if its first page may be read in part.
 fn write(actor: &mut Actor, args: Args) -> Told {
     let fd = actor.at(args[0]);
-    let at = actor.room();
-    let waiting = call(nr::IOCTL, [fd, raw::ioctl::FIONREAD as usize, at]);
-    let holds = waiting.is_ok() && actor.number::<4>(0) > 0;
-    let length = if holds { args[1].min(100) } else { args[1] } as usize;
+    let held = held(actor, fd);
+    let length = match held {
+        0 => args[1],
+        1..PAGE => args[1].min(100),
+        _ if held % PAGE == 0 => args[1].min(100),
+        _ => 0,
+    } as usize;
     let at = actor.fill(length);
     call(nr::WRITE, [fd, at, length]).into()
 }
