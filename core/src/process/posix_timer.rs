@@ -439,3 +439,7 @@ impl OnClockSet for PosixTimer {
         }
     }
 }
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod model_tests;
