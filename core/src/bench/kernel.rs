@@ -53,19 +53,23 @@ fn space(memory: &'static Memory) -> Arc<AddressSpace> {
     space
 }
 
-/// The next process, of root's and with no descriptor, and the task of its one thread, which starts at `start`.
-pub(crate) fn process(kernel: &'static Kernel, parent: Pid, start: u64) -> Box<Task> {
-    let space = space(kernel.memory);
-    let files = Arc::new(DescriptorTable::new());
-    let pid = kernel.processes.number().unwrap();
-    let parts = Parts {
-        space: Arc::clone(&space),
-        files: Arc::clone(&files),
+/// What a process of root's is made of, with no descriptor.
+pub(crate) fn parts(kernel: &'static Kernel) -> Parts {
+    Parts {
+        space: space(kernel.memory),
+        files: Arc::new(DescriptorTable::new()),
         fs: Arc::new(FsContext::new(Arc::clone(kernel.names.root()))),
         credentials: Arc::new(Credentials::root()),
         signals: ProcessSignals::default(),
         limits: Limits::default(),
-    };
+    }
+}
+
+/// The next process, of root's and with no descriptor, and the task of its one thread, which starts at `start`.
+pub(crate) fn process(kernel: &'static Kernel, parent: Pid, start: u64) -> Box<Task> {
+    let pid = kernel.processes.number().unwrap();
+    let parts = parts(kernel);
+    let (space, files) = (Arc::clone(&parts.space), Arc::clone(&parts.files));
     let process = Arc::new(Process::new(pid, parts));
     kernel.processes.add(Arc::clone(&process), parent);
     let thread = Thread::new(

@@ -69,14 +69,42 @@ pub struct ProcessTable {
     /// stopped members only if there are any.
     pub stopped: AtomicU32,
     tree: SpinLock<Tree>,
+    /// How many walks over the processes are under way ([`ProcessTable::each`]).
+    walks: AtomicU32,
+}
+
+/// A walk over the processes, in rising order of number.
+struct Walk<'a, F> {
+    table: &'a ProcessTable,
+    least: Pid,
+    wanted: F,
+}
+
+impl<F: Fn(&Process) -> bool> Iterator for Walk<'_, F> {
+    type Item = Arc<Process>;
+
+    fn next(&mut self) -> Option<Arc<Process>> {
+        let tree = self.table.tree.lock();
+        let mut rest = tree.processes.range(self.least..);
+        let (pid, node) = rest.find(|(_, node)| (self.wanted)(&node.process))?;
+        self.least = pid + 1;
+        Some(Arc::clone(&node.process))
+    }
+}
+
+impl<F> Drop for Walk<'_, F> {
+    fn drop(&mut self) {
+        // Whoever sees the end of the walk sees what it has told.
+        self.table.walks.fetch_sub(1, Ordering::Release);
+    }
 }
 
 impl Tree {
-    /// Adds a child of `parent`, in its group and session.
-    fn add(&mut self, process: Arc<Process>, parent: Pid) {
+    /// Adds a child of `parent`, in the group and session of `maker`.
+    fn add(&mut self, process: Arc<Process>, parent: Pid, maker: Pid) {
         process.parent.store(parent, Ordering::Relaxed);
         let pid = process.pid;
-        if let Some(node) = self.processes.get(&parent) {
+        if let Some(node) = self.processes.get(&maker) {
             process.group.store(node.process.group(), Ordering::Relaxed);
             process
                 .session
@@ -136,18 +164,23 @@ impl ProcessTable {
 
     /// Adds a process as a child of `parent` (0: of nobody), with the parent's group and session unless it has set its own.
     pub fn add(&self, process: Arc<Process>, parent: Pid) {
-        self.tree.lock().add(process, parent);
+        self.tree.lock().add(process, parent, parent);
     }
 
-    /// Adds what `maker` makes, unless a signal has come for it. [`RESTART_ALWAYS`]: one has, and it is dealt with first. A signal
-    /// to a group walks the table; who was told already must not bring in a process that the walk then misses (fork(2)
-    /// copies no pending signal).
+    /// Adds what `maker` makes, unless a signal has come for it, or may come. [`RESTART_ALWAYS`]: then that is dealt with first.
+    /// A signal to a group walks the table; who was told already must not bring in a process that the walk then misses (fork(2)
+    /// copies no pending signal), nor must who will be told one that the walk has passed.
     pub fn add_made(&self, process: Arc<Process>, parent: Pid, maker: &Thread) -> Result<()> {
         let mut tree = self.tree.lock();
+        let passed = process.pid < maker.process.pid && self.walks.load(Ordering::Acquire) > 0;
+        if passed {
+            // So that the call is made anew, with another number.
+            maker.note_attention();
+        }
         if maker.attention() {
             return Err(RESTART_ALWAYS);
         }
-        tree.add(process, parent);
+        tree.add(process, parent, maker.process.pid);
         Ok(())
     }
 
@@ -202,19 +235,17 @@ impl ProcessTable {
     }
 
     /// The processes that `wanted` admits, zombies included, in rising order of number. The table is locked for each step
-    /// only: what is made meanwhile may be met or not.
+    /// only. What is made meanwhile is met, unless the walk has passed its maker. Whoever walks does not wait.
     pub fn each<'a>(
         &'a self,
         wanted: impl Fn(&Process) -> bool + 'a,
     ) -> impl Iterator<Item = Arc<Process>> + 'a {
-        let mut least = 0;
-        core::iter::from_fn(move || {
-            let tree = self.tree.lock();
-            let mut rest = tree.processes.range(least..);
-            let (pid, node) = rest.find(|(_, node)| wanted(&node.process))?;
-            least = pid + 1;
-            Some(Arc::clone(&node.process))
-        })
+        self.walks.fetch_add(1, Ordering::Relaxed);
+        Walk {
+            table: self,
+            least: 0,
+            wanted,
+        }
     }
 
     /// The processes of a group, zombies included; see [`ProcessTable::each`].
@@ -436,4 +467,36 @@ pub struct Ended {
     pub init: Option<Arc<Process>>,
     /// The process itself, if nobody will wait for it: to be dropped with no lock held.
     pub removed: Option<Arc<Process>>,
+}
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::kernel::{kernel, parts, process};
+    use crate::host::{Config, HostMachine};
+
+    /// Numbers have begun anew: the child's is below its maker's.
+    #[test]
+    fn child_that_a_walk_may_have_passed_is_made_after_the_walk() {
+        let (machine, memory) = HostMachine::new(Config::default());
+        let kernel = kernel(machine, memory, 0);
+        let low = kernel.processes.number().unwrap();
+        let maker = process(kernel, 0, 0x1000_0000);
+        let pid = maker.thread.process.pid;
+        let child = Arc::new(Process::new(low, parts(kernel)));
+        let add = || {
+            kernel
+                .processes
+                .add_made(Arc::clone(&child), pid, &maker.thread)
+        };
+        let mut walk = kernel.processes.each(|_| true);
+        assert_eq!(walk.next().map(|it| it.pid), Some(pid));
+        assert_eq!(add(), Err(RESTART_ALWAYS));
+        assert!(maker.thread.attention());
+        drop(walk);
+        assert_eq!(add(), Err(RESTART_ALWAYS));
+        maker.thread.clear_attention();
+        assert_eq!(add(), Ok(()));
+    }
 }

@@ -153,5 +153,9 @@ mod tests;
 #[cfg(test)]
 mod model_tests;
 
+#[cfg(not(loom))]
+#[cfg(test)]
+mod robust_model_tests;
+
 #[cfg(all(test, loom))]
 mod loom_tests;

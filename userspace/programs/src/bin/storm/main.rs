@@ -19,7 +19,7 @@ use core::time::Duration;
 
 use halyard_rt::process::{Pid, Status};
 use halyard_rt::signal::{SIGKILL, SIGPIPE};
-use halyard_rt::{fd, nr, open, prelude::*, raw, signal, wild};
+use halyard_rt::{fd, fs, nr, open, prelude::*, raw, signal, wild};
 
 use chance::Chance;
 use count::Count;
@@ -138,6 +138,20 @@ fn judge(before: &Count) -> i32 {
         println!("storm: everything is where it was");
         0
     } else {
+        name_survivors();
         1
+    }
+}
+
+/// Prints who is alive beside init, the shell and the storm.
+fn name_survivors() {
+    let own = process::id().to_string();
+    for entry in fs::read_dir("/proc").unwrap_or_default() {
+        let name = String::from_utf8_lossy(&entry.name).into_owned();
+        let number = name.bytes().all(|byte| byte.is_ascii_digit());
+        if number && name != own && name != "1" {
+            let stat = fs::read_to_string(format!("/proc/{name}/stat")).unwrap_or_default();
+            println!("storm: lives: {}", stat.trim_end());
+        }
     }
 }
