@@ -118,7 +118,10 @@ impl Plan {
 
     /// The words afterwards.
     fn words(&self, tid: u32) -> [u32; LOCKS] {
-        let found: BTreeSet<usize> = self.list.iter().copied().chain(self.pending).collect();
+        // The pending one comes last, and not at all behind a list that leads nowhere.
+        let listed = self.list.iter().copied().filter(|at| Some(*at) != self.pending);
+        let last = self.pending.filter(|_| !matches!(self.tail, Tail::Nowhere));
+        let found: BTreeSet<usize> = listed.chain(last).collect();
         core::array::from_fn(|at| {
             let word = self.owners[at].word(tid);
             if found.contains(&at) && word & !WAITERS == tid {
