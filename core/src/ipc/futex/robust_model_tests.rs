@@ -119,7 +119,11 @@ impl Plan {
     /// The words afterwards.
     fn words(&self, tid: u32) -> [u32; LOCKS] {
         // The pending one comes last, and not at all behind a list that leads nowhere.
-        let listed = self.list.iter().copied().filter(|at| Some(*at) != self.pending);
+        let listed = self
+            .list
+            .iter()
+            .copied()
+            .filter(|at| Some(*at) != self.pending);
         let last = self.pending.filter(|_| !matches!(self.tail, Tail::Nowhere));
         let found: BTreeSet<usize> = listed.chain(last).collect();
         core::array::from_fn(|at| {

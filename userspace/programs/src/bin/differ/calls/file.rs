@@ -76,19 +76,27 @@ const PAGE: u64 = 4096;
 const NOWHERE: usize = 8;
 
 /// How many bytes a pipe holds; 0 of what is none.
-fn held(actor: &mut Actor, fd: usize) -> u64 {
+pub(super) fn held(actor: &mut Actor, fd: usize) -> u64 {
     let at = actor.room();
     let held = call(nr::IOCTL, [fd, raw::ioctl::FIONREAD as usize, at]);
     held.map_or(0, |_| actor.number::<4>(0))
 }
 
-/// A read that leaves much behind ends where a page does, or in the first: Linux gives writers the room of whole pages only.
+/// How many bytes a pipe can hold; None: it is none.
+pub(super) fn capacity(fd: usize) -> Option<u64> {
+    let capacity = call(nr::FCNTL, [fd, raw::general::F_GETPIPE_SZ as usize]);
+    capacity.ok().map(|capacity| capacity as u64)
+}
+
+/// A read from a pipe that is full, or nearly, ends where a page does, or in the first: Linux gives writers the room of whole
+/// pages only.
 fn read(actor: &mut Actor, args: Args) -> Told {
     let fd = actor.at(args[0]);
     let (held, wanted) = (held(actor, fd), args[1] as u64);
+    let full = capacity(fd).is_some_and(|capacity| held > capacity - PAGE);
     let first = held % PAGE;
     let within_first = wanted <= if first == 0 { PAGE } else { first };
-    let length = if held <= PAGE || wanted >= held || within_first {
+    let length = if !full || wanted >= held || within_first {
         wanted
     } else {
         first + (wanted - first) / PAGE * PAGE
@@ -103,9 +111,11 @@ fn read(actor: &mut Actor, args: Args) -> Told {
 fn write(actor: &mut Actor, args: Args) -> Told {
     let fd = actor.at(args[0]);
     let held = held(actor, fd);
-    let length = match held {
-        0 => args[1],
-        1..PAGE => args[1].min(100),
+    let length = match (held, capacity(fd)) {
+        (0, _) => args[1],
+        // One page: what was read of it is no room until it is empty.
+        (1..PAGE, Some(PAGE)) => 0,
+        (1..PAGE, _) => args[1].min(100),
         _ if held % PAGE == 0 => args[1].min(100),
         _ => 0,
     } as usize;
@@ -117,8 +127,11 @@ fn bad_read(actor: &mut Actor, args: Args) -> Told {
     call(nr::READ, [actor.at(args[0]), NOWHERE, args[1] as usize]).into()
 }
 
+/// To a pipe nothing: Linux would leave an empty page in it, and say that it can be read.
 fn bad_write(actor: &mut Actor, args: Args) -> Told {
-    call(nr::WRITE, [actor.at(args[0]), NOWHERE, args[1] as usize]).into()
+    let fd = actor.at(args[0]);
+    let length = capacity(fd).map_or(args[1] as usize, |_| 0);
+    call(nr::WRITE, [fd, NOWHERE, length]).into()
 }
 
 fn dup(actor: &mut Actor, args: Args) -> Told {

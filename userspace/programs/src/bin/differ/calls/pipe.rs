@@ -71,7 +71,12 @@ fn size(actor: &mut Actor, args: Args) -> Told {
     .into()
 }
 
+/// One that holds something is not made smaller: how many pages that takes is Linux's own affair.
 fn set_size(actor: &mut Actor, args: Args) -> Told {
+    let fd = actor.at(args[0]);
+    let capacity = file::capacity(fd).unwrap_or(0) as i64;
+    let smaller = file::held(actor, fd) > 0 && (0..capacity).contains(&args[1]);
+    let size = if smaller { capacity } else { args[1] };
     let command = raw::general::F_SETPIPE_SZ as usize;
-    call(nr::FCNTL, [actor.at(args[0]), command, args[1] as usize]).into()
+    call(nr::FCNTL, [fd, command, size as usize]).into()
 }
