@@ -213,7 +213,7 @@ pub(in crate::syscall) fn connect(call: &mut Call<'_>) -> Answer {
     }
     drop(listener);
     let until = deadline(call.thread().now(), socket.options.send_timeout());
-    let (caller, file) = (Caller::of(call), Arc::clone(&file));
+    let caller = Caller::of(call);
     call.wait(async move { connect_waiting(&caller, &file, &to, who, until).await })
 }
 
@@ -292,7 +292,7 @@ fn accept_with(call: &mut Call<'_>, flags: u32) -> Answer {
         }
     }
     let until = deadline(call.thread().now(), socket.options.receive_timeout());
-    let (caller, file) = (Caller::of(call), Arc::clone(&file));
+    let caller = Caller::of(call);
     call.wait(async move {
         let accepted = accept_waiting(&caller.thread, &file, until).await?;
         install(caller.party(), accepted, flags, at, length_at)
