@@ -159,7 +159,7 @@ impl Pipes {
         done as i64
     }
 
-    fn from_file(&mut self, pipe: usize, position: u64, count: usize) -> i64 {
+    fn take_in(&mut self, pipe: usize, position: u64, count: usize) -> i64 {
         let mut done = 0;
         while done < count {
             let at = (position as usize + done).min(self.file.len());
@@ -177,7 +177,7 @@ impl Pipes {
         done as i64
     }
 
-    fn to_file(&mut self, pipe: usize, position: u64, count: usize) -> i64 {
+    fn put_out(&mut self, pipe: usize, position: u64, count: usize) -> i64 {
         match self.read(pipe, count) {
             Err(result) => result,
             Ok(bytes) => {
@@ -217,9 +217,9 @@ impl Pipes {
             Op::Splice(from, to, count) => self.hand_on(from, to, count, false),
             Op::Tee(from, to, count) => self.hand_on(from, to, count, true),
             Op::FromFile(pipe, position, count) | Op::SendFile(pipe, position, count) => {
-                self.from_file(pipe, position, count)
+                self.take_in(pipe, position, count)
             }
-            Op::ToFile(pipe, position, count) => self.to_file(pipe, position, count),
+            Op::ToFile(pipe, position, count) => self.put_out(pipe, position, count),
             Op::CloseReader(pipe) => {
                 self.pipes[pipe].unread = true;
                 0

@@ -116,7 +116,7 @@ fn write(actor: &mut Actor, args: Args) -> Told {
         // One page: what was read of it is no room until it is empty.
         (1..PAGE, Some(PAGE)) => 0,
         (1..PAGE, _) => args[1].min(100),
-        _ if held % PAGE == 0 => args[1].min(100),
+        _ if held.is_multiple_of(PAGE) => args[1].min(100),
         _ => 0,
     } as usize;
     let at = actor.fill(length);
