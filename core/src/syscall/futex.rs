@@ -160,13 +160,9 @@ fn bitset(call: &Call<'_>) -> Result<u32> {
     }
 }
 
-/// A count argument: negative counts as Linux takes them, which is as one.
+/// A count of those to wake: one is woken before Linux looks at the count, so that none and less than none are as one.
 fn count(argument: u32) -> usize {
-    if (argument as i32) < 0 {
-        1
-    } else {
-        argument as usize
-    }
+    usize::try_from(argument.cast_signed()).map_or(1, |count| count.max(1))
 }
 
 /// The deadline of argument 3: none if it is NULL. EINVAL, EFAULT.
@@ -228,7 +224,8 @@ fn requeue(call: &Call<'_>, from: &Key, to: &Key, compare: bool) -> Answer {
         .kernel
         .futexes
         .requeue(from, to, wake, move_on, unchanged)?;
-    Ok(Outcome::Done(if compare { woken + moved } else { woken }))
+    // futex(2) would not count those moved without a comparison; Linux does.
+    Ok(Outcome::Done(woken + moved))
 }
 
 /// FUTEX_WAKE_OP: changes the second word, wakes waiters of the first, and of the second if what it held compares.

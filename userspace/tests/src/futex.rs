@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use halyard_rt::process::Status;
 use halyard_rt::raw::general::{
-    FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG, FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE,
-    FUTEX_WAKE_BITSET,
+    FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG, FUTEX_REQUEUE, FUTEX_WAIT, FUTEX_WAIT_BITSET,
+    FUTEX_WAKE, FUTEX_WAKE_BITSET,
 };
 use halyard_rt::signal::{self, Action, SIGUSR1, SignalSet};
 use halyard_rt::thread::{futex_wait_shared, futex_wake_shared};
@@ -20,12 +20,14 @@ suite!(
     futex_wait_times_out,
     futex_wake_without_sleepers_is_0,
     futex_wake_wakes_as_many_as_asked,
+    futex_wake_of_none_wakes_one,
     futex_wait_interrupted_is_eintr,
     futex_wait_with_restart_goes_on,
     futex_arguments_are_checked,
     futex_unknown_operation_is_enosys,
     futex_bitset_wakes_those_who_match,
     futex_requeue_moves_sleepers,
+    futex_requeue_without_comparison_counts_those_moved,
     futex_key_is_the_page_not_the_address,
     futex_counter_under_contention_is_exact,
     futex_sleeper_can_be_killed,
@@ -107,6 +109,17 @@ fn futex_wake_wakes_as_many_as_asked() -> Outcome {
     check_eq!(futex_wake_shared(shared.word(8), i32::MAX as u32)?, 3);
     for _ in 2..sleepers.len() {
         check_eq!(process::wait()?.1, Status::Exited(0));
+    }
+    Ok(())
+}
+
+fn futex_wake_of_none_wakes_one() -> Outcome {
+    let shared = Shared::new()?;
+    let sleepers = [sleeper(&shared)?, sleeper(&shared)?];
+    check_eq!(futex_wake_shared(shared.word(8), 0)?, 1);
+    check_eq!(futex_wake_shared(shared.word(8), u32::MAX)?, 1);
+    for child in sleepers {
+        check_eq!(child.join()?, Status::Exited(0));
     }
     Ok(())
 }
@@ -206,6 +219,21 @@ fn futex_requeue_moves_sleepers() -> Outcome {
     check_eq!(requeue(1), Err(Errno::EAGAIN));
     check_eq!(requeue(0)?, 3);
     check_eq!(futex_wake_shared(shared.word(8), 9)?, 0);
+    check_eq!(futex_wake_shared(shared.word(9), 9)?, 2);
+    for child in sleepers {
+        check_eq!(child.join()?, Status::Exited(0));
+    }
+    Ok(())
+}
+
+fn futex_requeue_without_comparison_counts_those_moved() -> Outcome {
+    let shared = Shared::new()?;
+    let sleepers = (0..3)
+        .map(|_| sleeper(&shared))
+        .collect::<Result<Vec<_>>>()?;
+    let target = shared.word(9).as_ptr() as usize;
+    check_eq!(futex(shared.word(8), FUTEX_REQUEUE, 0, [1, target, 0])?, 1);
+    check_eq!(futex(shared.word(8), FUTEX_REQUEUE, 1, [1, target, 0])?, 2);
     check_eq!(futex_wake_shared(shared.word(9), 9)?, 2);
     for child in sleepers {
         check_eq!(child.join()?, Status::Exited(0));

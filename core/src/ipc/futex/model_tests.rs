@@ -12,6 +12,9 @@ use crate::bench::{DATA, EAGAIN, EPERM, ESRCH, Script};
 const SEQUENCES: u64 = 1000;
 const WORDS: usize = 3;
 const EDEADLK: i64 = -35;
+const ETIMEDOUT: i64 = -110;
+/// A time of all zeros, behind the words.
+const LONG_AGO: u64 = DATA + 0x1000;
 
 const WAIT: u64 = 0;
 const WAKE: u64 = 1;
@@ -192,6 +195,8 @@ fn futex_random_threads_wait_and_are_woken_as_the_model_says() {
 #[derive(Clone, Copy, Debug)]
 enum PiOp {
     Lock(usize),
+    /// A lock whose time is over as soon as it must wait.
+    Late(usize),
     Try(usize),
     Unlock(usize),
     Exit,
@@ -202,6 +207,7 @@ impl PiOp {
         let call = |at, operation| Deed::Call(nr::FUTEX, [word(at), operation, 0, 0, 0, 0]);
         match self {
             PiOp::Lock(at) => call(at, LOCK_PI),
+            PiOp::Late(at) => Deed::Call(nr::FUTEX, [word(at), LOCK_PI, 0, LONG_AGO, 0, 0]),
             PiOp::Try(at) => call(at, TRYLOCK_PI),
             PiOp::Unlock(at) => call(at, UNLOCK_PI),
             PiOp::Exit => Deed::Call(nr::EXIT, [0; 6]),
@@ -275,6 +281,10 @@ impl PiModel {
         let mut ended = Vec::new();
         let result = match op {
             PiOp::Lock(at) => self.lock(at, actor, false),
+            PiOp::Late(at) => self.lock(at, actor, false).or_else(|| {
+                self.locks[at].line.retain(|it| *it != actor);
+                Some(ETIMEDOUT)
+            }),
             PiOp::Try(at) => self.lock(at, actor, true),
             PiOp::Unlock(at) if self.locks[at].owner != Some(actor) => Some(EPERM),
             PiOp::Unlock(at) => {
@@ -318,7 +328,8 @@ fn futex_random_owners_of_locks_that_inherit_priority_follow_the_model() {
             let at = chance.below(locks) as usize;
             match chance.below(20) {
                 0 => PiOp::Exit,
-                1..=8 => PiOp::Lock(at),
+                1..=5 => PiOp::Lock(at),
+                6..=8 => PiOp::Late(at),
                 9..=11 => PiOp::Try(at),
                 _ => PiOp::Unlock(at),
             }
