@@ -1,9 +1,9 @@
 //! The kernel's symbol table, for backtraces: reserved in the image by the linker script (`.symbols`) and filled after the
 //! link by `cargo xtask build`, since only a linked kernel knows its addresses. A table that was not filled has no entries.
 //!
-//! Layout, little-endian: the word [`MAGIC`], the word `count`; then `count` pairs of words in rising order, a function's offset from
-//! the first byte of the image and the place of its name in bytes from the start of the section; then the names, each a
-//! length byte and that many bytes of text.
+//! Layout, little-endian: the word [`MAGIC`], the word `count`; then `count` words in rising order, each a function's offset from
+//! the first byte of the image; then the names in the same order, each a length byte and that many bytes of text. A name is found
+//! by going over those before it, which a backtrace has time for: places of names would take as many bytes again.
 
 /// The first word of a table that was filled: "HSYM".
 pub const MAGIC: u32 = 0x4d59_5348;
@@ -36,7 +36,7 @@ impl<'a> Symbols<'a> {
     /// The function at `offset` bytes from the image's start, and how far into it that is.
     #[must_use]
     pub fn find(&self, offset: usize) -> Option<(&'a str, usize)> {
-        let start = |index: usize| self.word(8 + 8 * index).map(|word| word as usize);
+        let start = |index: usize| self.word(8 + 4 * index).map(|word| word as usize);
         let (mut low, mut high) = (0, self.count());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -47,10 +47,18 @@ impl<'a> Symbols<'a> {
             }
         }
         let index = low.checked_sub(1)?;
-        let name = self.word(12 + 8 * index)? as usize;
-        let length = usize::from(*self.0.get(name)?);
-        let text = self.0.get(name + 1..name + 1 + length)?;
-        Some((core::str::from_utf8(text).ok()?, offset - start(index)?))
+        Some((self.name(index)?, offset - start(index)?))
+    }
+
+    /// The name of the function of that number.
+    fn name(&self, index: usize) -> Option<&'a str> {
+        let mut names = self.0.get(8 + 4 * self.count()..)?;
+        for _ in 0..index {
+            let (length, rest) = names.split_first()?;
+            names = rest.get(usize::from(*length)..)?;
+        }
+        let (length, rest) = names.split_first()?;
+        core::str::from_utf8(rest.get(..usize::from(*length))?).ok()
     }
 }
 
@@ -62,12 +70,10 @@ mod tests {
     fn table(functions: &[(u32, &str)]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut names = Vec::new();
-        let names_at = 8 + 8 * functions.len();
         bytes.extend(MAGIC.to_le_bytes());
         bytes.extend((functions.len() as u32).to_le_bytes());
         for (offset, name) in functions {
             bytes.extend(offset.to_le_bytes());
-            bytes.extend(((names_at + names.len()) as u32).to_le_bytes());
             names.push(name.len() as u8);
             names.extend(name.as_bytes());
         }

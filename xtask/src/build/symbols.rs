@@ -1,7 +1,7 @@
 //! Fills the symbol table that the kernel reserves for its backtraces: only a linked kernel knows its addresses.
 //!
-//! The layout is the kernel's, `arch/aarch64/src/symbols.rs`: the word "HSYM", a count; that many pairs of a function's
-//! offset from the image's first byte and its name's place in the section, rising; then the names, a length byte and text.
+//! The layout is the kernel's, `arch/aarch64/src/symbols.rs`: the word "HSYM", a count; that many offsets of functions from the
+//! image's first byte, rising; then the names in the same order, a length byte and text.
 
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
@@ -15,7 +15,7 @@ const SECTION: &str = ".symbols";
 const MAGIC: u32 = 0x4d59_5348;
 
 /// How long names may be, tried in turn until the table fits.
-const NAME_LIMITS: [usize; 6] = [200, 120, 80, 60, 40, 24];
+const NAME_LIMITS: [usize; 11] = [200, 120, 80, 60, 48, 40, 36, 32, 28, 24, 20];
 
 /// The file with its table filled. A kernel that reserves none is given back as it is. Error: the room does not do.
 pub(crate) fn fill(file: &[u8]) -> Result<Vec<u8>> {
@@ -113,7 +113,6 @@ fn after_arguments(text: &str) -> &str {
 fn table(functions: &[(u32, String)], limit: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut names = Vec::new();
-    let names_at = 8 + 8 * functions.len();
     bytes.extend(MAGIC.to_le_bytes());
     bytes.extend((functions.len() as u32).to_le_bytes());
     for (offset, name) in functions {
@@ -124,7 +123,6 @@ fn table(functions: &[(u32, String)], limit: usize) -> Vec<u8> {
             .unwrap_or(name.len());
         let name = &name[cut..];
         bytes.extend(offset.to_le_bytes());
-        bytes.extend(((names_at + names.len()) as u32).to_le_bytes());
         names.push(name.len() as u8);
         names.extend(name.as_bytes());
     }
@@ -156,21 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn table_has_pairs_then_names() {
+    fn table_has_offsets_then_names() {
         let table = table(&[(0x10, "a".into()), (0x20, "core::b".into())], 200);
         assert_eq!(&table[..8], b"HSYM\x02\0\0\0");
-        assert_eq!(
-            &table[8..24],
-            [0x10, 0, 0, 0, 24, 0, 0, 0, 0x20, 0, 0, 0, 26, 0, 0, 0]
-        );
-        assert_eq!(&table[24..], b"\x01a\x07core::b");
+        assert_eq!(&table[8..16], [0x10, 0, 0, 0, 0x20, 0, 0, 0]);
+        assert_eq!(&table[16..], b"\x01a\x07core::b");
     }
 
     #[test]
     fn table_cuts_long_names_at_their_beginning_and_between_characters() {
         let table = table(&[(0, "módulo::f".into())], 8);
         assert_eq!(
-            &table[16..],
+            &table[12..],
             b"\x08dulo::f".map(|b| if b == 8 { 7 } else { b })
         );
     }
