@@ -5,7 +5,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use halyard_cell::SpinLock;
 
@@ -34,6 +34,44 @@ pub struct DescriptorTable {
     owner: AtomicU64,
     /// Another table has taken its place and its number: it goes without a word to its files.
     succeeded: AtomicBool,
+    /// How many [`TableUse`]s there are.
+    users: AtomicUsize,
+}
+
+/// A process's use of a descriptor table. Tasks and readers of /proc hold tables too; they are no users of them.
+pub struct TableUse(Arc<DescriptorTable>);
+
+impl TableUse {
+    /// One more process uses `table`.
+    #[must_use]
+    pub fn new(table: Arc<DescriptorTable>) -> TableUse {
+        table.users.fetch_add(1, Ordering::Relaxed);
+        TableUse(table)
+    }
+
+    /// The table.
+    #[must_use]
+    pub fn table(&self) -> &Arc<DescriptorTable> {
+        &self.0
+    }
+
+    /// The process goes on with `heir`, which [`DescriptorTable::for_exec`] made, in the place of this table: under its number,
+    /// unless other processes go on with this one.
+    pub fn succeed(self, heir: &DescriptorTable) {
+        let table = &self.0;
+        if table.users.load(Ordering::Relaxed) > 1 {
+            heir.owner.store(next_owner(), Ordering::Relaxed);
+            return;
+        }
+        table.succeeded.store(true, Ordering::Relaxed);
+        table.close_those(0, u32::MAX, |slot| slot.close_on_exec);
+    }
+}
+
+impl Drop for TableUse {
+    fn drop(&mut self) {
+        self.0.users.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Default for DescriptorTable {
@@ -362,22 +400,12 @@ impl DescriptorTable {
         self.copy(self.owner(), |slot| !slot.close_on_exec)
     }
 
-    /// `heir`, which [`DescriptorTable::for_exec`] made, takes the place of this table. `shared`: other processes go on with
-    /// this one, which then keeps its number.
-    pub fn succeed(&self, heir: &DescriptorTable, shared: bool) {
-        if shared {
-            heir.owner.store(next_owner(), Ordering::Relaxed);
-            return;
-        }
-        self.succeeded.store(true, Ordering::Relaxed);
-        self.close_those(0, u32::MAX, |slot| slot.close_on_exec);
-    }
-
     fn with(slots: Slots, owner: u64) -> DescriptorTable {
         DescriptorTable {
             slots: SpinLock::new(slots),
             owner: AtomicU64::new(owner),
             succeeded: AtomicBool::new(false),
+            users: AtomicUsize::new(0),
         }
     }
 
@@ -414,195 +442,5 @@ impl Drop for DescriptorTable {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::vec::Vec;
-
-    use proptest::prelude::*;
-
-    use super::super::file::File;
-    use super::super::open_file::OpenFlags;
-    use super::*;
-
-    struct Nothing;
-    impl File for Nothing {}
-
-    fn open() -> Arc<OpenFile> {
-        OpenFile::new(Arc::new(Nothing), OpenFlags::empty()).unwrap()
-    }
-
-    #[test]
-    fn insert_beyond_the_limit_is_emfile_and_closes_the_file() {
-        let table = DescriptorTable::new();
-        let file = open();
-        assert_eq!(table.insert(Arc::clone(&file), 0, 1, false), Ok(0));
-        assert_eq!(
-            table.insert(Arc::clone(&file), 0, 1, false),
-            Err(Errno::EMFILE)
-        );
-        assert_eq!(
-            table.insert_pair([open(), open()], 2, false),
-            Err(Errno::EMFILE)
-        );
-        assert_eq!(Arc::strong_count(&file), 2);
-        assert_eq!(table.insert(open(), 0, usize::MAX, false), Ok(1));
-    }
-
-    #[test]
-    fn negative_descriptors_are_ebadf_everywhere() {
-        let table = DescriptorTable::new();
-        table.insert(open(), 0, 10, false).unwrap();
-        for fd in [-1, i32::MIN, 1, 4096, i32::MAX] {
-            assert_eq!(table.get(fd).err(), Some(Errno::EBADF));
-            assert_eq!(table.close(fd), Err(Errno::EBADF));
-            assert_eq!(table.close_on_exec(fd), Err(Errno::EBADF));
-            assert_eq!(table.replace(fd, 3, 10, false), Err(Errno::EBADF));
-        }
-        assert_eq!(table.replace(0, -1, 10, false), Err(Errno::EBADF));
-        assert_eq!(table.replace(0, 10, 10, false), Err(Errno::EBADF));
-    }
-
-    #[test]
-    fn exec_closes_what_is_marked_and_fork_keeps_it() {
-        let table = DescriptorTable::new();
-        table.insert_pair([open(), open()], 10, true).unwrap();
-        table.insert(open(), 0, 10, false).unwrap();
-        assert_eq!(table.fork().unwrap().close_on_exec(0), Ok(true));
-        let executed = table.for_exec().unwrap();
-        assert_eq!(executed.next_from(0).map(|(fd, _)| fd), Some(2));
-        assert_eq!(executed.insert(open(), 0, 10, false), Ok(0));
-    }
-
-    #[test]
-    fn table_full_has_no_free_descriptor() {
-        let table = DescriptorTable::new();
-        let file = open();
-        for fd in 0..DESCRIPTORS_MAX {
-            assert_eq!(
-                table.insert(Arc::clone(&file), 0, usize::MAX, false),
-                Ok(fd as i32)
-            );
-        }
-        assert_eq!(
-            table.insert(Arc::clone(&file), 0, usize::MAX, false),
-            Err(Errno::EMFILE)
-        );
-        table.close(4095).unwrap();
-        assert_eq!(
-            table.insert(Arc::clone(&file), 77, usize::MAX, false),
-            Ok(4095)
-        );
-        table.close_range(0, u32::MAX);
-        assert_eq!(Arc::strong_count(&file), 1);
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Insert(usize, bool),
-        Pair(bool),
-        Replace(i32, i32, bool),
-        Close(i32),
-        CloseRange(u32, u32, bool),
-        Exec,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let fd = || prop_oneof![0..12i32, 60..70i32, 126..131i32];
-        prop_oneof![
-            4 => (prop_oneof![0..3usize, 60..70usize], any::<bool>()).prop_map(|(least, mark)| Step::Insert(least, mark)),
-            2 => any::<bool>().prop_map(Step::Pair),
-            3 => (fd(), fd(), any::<bool>()).prop_map(|(from, to, mark)| Step::Replace(from, to, mark)),
-            3 => fd().prop_map(Step::Close),
-            1 => (fd(), fd(), any::<bool>()).prop_map(|(first, last, mark)| Step::CloseRange(first as u32, last as u32, mark)),
-            1 => Just(Step::Exec),
-        ]
-    }
-
-    const LIMIT: usize = 130;
-
-    #[derive(Default)]
-    struct Model(BTreeMap<i32, (*const OpenFile, bool)>);
-
-    impl Model {
-        fn free(&self, least: usize) -> Option<i32> {
-            (least as i32..LIMIT as i32).find(|fd| !self.0.contains_key(fd))
-        }
-
-        fn insert(&mut self, file: &Arc<OpenFile>, least: usize, mark: bool) -> Option<i32> {
-            let fd = self.free(least)?;
-            self.0.insert(fd, (Arc::as_ptr(file), mark));
-            Some(fd)
-        }
-    }
-
-    fn apply(table: &mut Arc<DescriptorTable>, model: &mut Model, step: Step) {
-        match step {
-            Step::Insert(least, mark) => {
-                let file = open();
-                let expected = model.insert(&file, least, mark);
-                assert_eq!(table.insert(file, least, LIMIT, mark).ok(), expected);
-            }
-            Step::Pair(mark) => {
-                let files = [open(), open()];
-                let first = model.insert(&files[0], 0, mark);
-                let second = model.insert(&files[1], 0, mark);
-                if let (Some(first), None) = (first, second) {
-                    model.0.remove(&first);
-                }
-                assert_eq!(
-                    table.insert_pair(files, LIMIT, mark).ok(),
-                    first.zip(second).map(Into::into)
-                );
-            }
-            Step::Replace(from, to, mark) => {
-                let known = model
-                    .0
-                    .get(&from)
-                    .filter(|_| (to as usize) < LIMIT)
-                    .copied();
-                assert_eq!(
-                    table.replace(from, to, LIMIT, mark).is_ok(),
-                    known.is_some()
-                );
-                known.map(|(file, _)| model.0.insert(to, (file, mark)));
-            }
-            Step::Close(fd) => assert_eq!(table.close(fd).is_ok(), model.0.remove(&fd).is_some()),
-            Step::CloseRange(first, last, mark) => {
-                if mark {
-                    table.mark_range(first, last);
-                } else {
-                    table.close_range(first, last);
-                }
-                let within = |fd: &i32| (first..=last).contains(&(*fd as u32));
-                model
-                    .0
-                    .iter_mut()
-                    .filter(|(fd, _)| mark && within(fd))
-                    .for_each(|(_, (_, marked))| *marked = true);
-                model.0.retain(|fd, _| mark || !within(fd));
-            }
-            Step::Exec => {
-                *table = table.for_exec().unwrap();
-                model.0.retain(|_, (_, mark)| !*mark);
-            }
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn table_does_what_a_map_does(steps in prop::collection::vec(step(), 1..200)) {
-            let (mut table, mut model) = (Arc::new(DescriptorTable::new()), Model::default());
-            for step in steps {
-                apply(&mut table, &mut model, step);
-                let mut listed = Vec::new();
-                let mut from = 0;
-                while let Some((fd, file)) = table.next_from(from) {
-                    listed.push((fd, (Arc::as_ptr(&file), table.close_on_exec(fd).unwrap())));
-                    from = fd + 1;
-                }
-                prop_assert_eq!(&listed, &model.0.iter().map(|(fd, slot)| (*fd, *slot)).collect::<Vec<_>>());
-            }
-        }
-    }
-}
+#[path = "descriptors_tests.rs"]
+mod tests;

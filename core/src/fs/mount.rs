@@ -27,6 +27,16 @@ pub struct Mount {
     pub kind: Kind,
 }
 
+impl Mount {
+    /// Parts it from what it covered. What is dropped is dropped here, with no lock held.
+    fn take_away(self) -> Result<()> {
+        let taken = self.covered.directory()?.unmount();
+        self.root.set_covered(None);
+        drop(taken);
+        Ok(())
+    }
+}
+
 /// A type of file systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -156,25 +166,27 @@ impl Namespace {
     }
 
     /// Takes away the file system with root `root`. EINVAL: there is none. EBUSY, unless `detach`: something is mounted in
-    /// it, or its root is open or somebody's current directory. Files open deeper in it stay usable either way.
+    /// it, or its root is open or somebody's current directory. Files open deeper in it stay usable either way. With `detach`
+    /// what is mounted in it goes too (MNT_DETACH of umount2(2)). ENOMEM.
     pub fn unmount(&self, root: &Arc<Inode>, detach: bool) -> Result<()> {
         /// The list's, the covered directory's, and the caller's.
         const KNOWN_HOLDERS: usize = 3;
         let mut mounts = self.mounts.lock();
-        let at = mounts
-            .iter()
-            .rposition(|mount| Arc::ptr_eq(&mount.root, root))
-            .ok_or(Errno::EINVAL)?;
-        let within = |mount: &Mount| is_within(&mount.covered, root);
-        if !detach && (mounts.iter().any(within) || Arc::strong_count(root) > KNOWN_HOLDERS) {
+        let is_it = |mount: &Mount| Arc::ptr_eq(&mount.root, root);
+        if !mounts.iter().any(is_it) {
+            return Err(Errno::EINVAL);
+        }
+        let goes = |mount: &Mount| is_it(mount) || is_beneath(&mount.covered, root);
+        let count = mounts.iter().filter(|mount| goes(mount)).count();
+        if !detach && (count > 1 || Arc::strong_count(root) > KNOWN_HOLDERS) {
             return Err(Errno::EBUSY);
         }
-        let mount = mounts.remove(at);
+        let mut going = Vec::new();
+        going.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
+        // All are found before the first is taken out of the tree, by which the others are found.
+        going.extend(mounts.extract_if(.., |mount| goes(mount)));
         drop(mounts);
-        let taken = mount.covered.directory()?.unmount();
-        root.set_covered(None);
-        drop((taken, mount));
-        Ok(())
+        going.into_iter().try_for_each(Mount::take_away)
     }
 
     /// Does `visit` for each mount in the order in which they were made, with the list's lock held.
@@ -193,16 +205,16 @@ impl Namespace {
     }
 }
 
-/// Whether `inode` is in the file system with root `root`.
-fn is_within(inode: &Arc<Inode>, root: &Arc<Inode>) -> bool {
+/// Whether `inode` is in the file system with root `root`, or in one that is mounted in it.
+fn is_beneath(inode: &Arc<Inode>, root: &Arc<Inode>) -> bool {
     let mut here = Arc::clone(inode);
     loop {
         if Arc::ptr_eq(&here, root) {
             return true;
         }
         match here.above() {
-            Above::Parent(above) => here = above,
-            Above::Covered(_) | Above::Top => return false,
+            Above::Parent(above) | Above::Covered(above) => here = above,
+            Above::Top => return false,
         }
     }
 }

@@ -219,3 +219,39 @@ fn mounts_stack_and_come_off_from_the_top() {
     assert_eq!(bench.names.unmount(&second, false), Ok(()));
     assert!(same(&bench.find("a").unwrap(), &first));
 }
+
+#[test]
+fn lazy_unmounting_takes_what_is_mounted_inside_with_it() {
+    let mut bench = tree();
+    let (outer, inner, innermost, beside) = (new_root(), new_root(), new_root(), new_root());
+    for (path, root) in [("a/b", &outer), ("x", &beside)] {
+        let covered = bench.find(path).unwrap();
+        bench
+            .names
+            .mount(&covered, Arc::clone(root), Kind::Ram)
+            .unwrap();
+    }
+    for (path, root) in [("a/b/d", &inner), ("a/b/d/e", &innermost)] {
+        let covered = bench.mkdir(path).unwrap();
+        bench
+            .names
+            .mount(&covered, Arc::clone(root), Kind::Ram)
+            .unwrap();
+    }
+    // Somebody is in it.
+    bench.start = Arc::clone(&innermost);
+    assert_eq!(bench.names.unmount(&outer, true), Ok(()));
+    let mut left = Vec::new();
+    bench
+        .names
+        .for_each_mount(|mount| left.push(Arc::clone(&mount.root)));
+    assert_eq!(left.len(), 1);
+    assert!(left.iter().all(|root| same(root, &beside)));
+    // The directory that was covered is there again, and what was inside has no way up.
+    bench.start = Arc::clone(bench.names.root());
+    assert!(bench.find("a/b/c").is_ok());
+    for gone in [&outer, &inner, &innermost] {
+        assert!(matches!(gone.above(), Above::Top));
+        assert_eq!(bench.names.unmount(gone, true), Err(Errno::EINVAL));
+    }
+}

@@ -88,15 +88,14 @@ fn install(
     process.limits.apply(&image.space);
     let shared_space = process.replace_space(image.space);
     let old_files = core::mem::replace(&mut call.task.files, Arc::clone(&files));
-    let shared_files = process.replace_files(files);
-    // The task's and the process's hold on the old table, and nobody else's.
-    let shared = Arc::strong_count(&old_files) > 2;
-    old_files.succeed(&call.task.files, shared);
+    if let Some(used) = process.replace_files(files) {
+        used.succeed(&call.task.files);
+    }
     process.signals.reset_for_exec();
     process.posix_timers.clear();
     thread.signals.reset_for_exec();
     process.set_executed();
     process.set_names(name, image.command_line);
-    drop((old_space, shared_space, old_files, shared_files));
+    drop((old_space, shared_space, old_files));
     process.vfork.finish();
 }

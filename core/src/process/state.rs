@@ -16,7 +16,7 @@ use super::signal::ProcessSignals;
 use super::thread::Thread;
 use super::wait::Status;
 use crate::counters::{Kind, Live};
-use crate::fs::descriptors::DescriptorTable;
+use crate::fs::descriptors::{DescriptorTable, TableUse};
 use crate::fs::path::FsContext;
 use crate::ipc::signalfd::SignalWatch;
 use crate::ipc::sysv::Keeper;
@@ -64,7 +64,7 @@ pub struct Process {
     pub threads_changed: WaitQueue,
     executed: AtomicBool,
     space: SpinLock<Option<Arc<AddressSpace>>>,
-    files: SpinLock<Option<Arc<DescriptorTable>>>,
+    files: SpinLock<Option<TableUse>>,
     fs: SpinLock<Option<Arc<FsContext>>>,
     /// What is undone on semaphores when it ends; none before its first SEM_UNDO.
     undo: SpinLock<Option<Arc<UndoList>>>,
@@ -158,7 +158,7 @@ impl Process {
             threads_changed: WaitQueue::new(),
             executed: AtomicBool::new(false),
             space: SpinLock::new(Some(parts.space)),
-            files: SpinLock::new(Some(parts.files)),
+            files: SpinLock::new(Some(TableUse::new(parts.files))),
             fs: SpinLock::new(Some(parts.fs)),
             undo: SpinLock::new(None),
             threads: SpinLock::new(Threads::default()),
@@ -278,12 +278,15 @@ impl Process {
     /// Its descriptors; None once it has ended.
     #[must_use]
     pub fn files(&self) -> Option<Arc<DescriptorTable>> {
-        self.files.lock().clone()
+        self.files
+            .lock()
+            .as_ref()
+            .map(|used| Arc::clone(used.table()))
     }
 
-    /// Replaces the descriptor table (exec of a process that shared it, unshare).
-    pub fn replace_files(&self, files: Arc<DescriptorTable>) -> Option<Arc<DescriptorTable>> {
-        self.files.lock().replace(files)
+    /// Replaces the descriptor table (exec); gives back the use of the old one, to be dropped with no lock held.
+    pub fn replace_files(&self, files: Arc<DescriptorTable>) -> Option<TableUse> {
+        self.files.lock().replace(TableUse::new(files))
     }
 
     /// Its root, current directory and umask; None once it has ended.
