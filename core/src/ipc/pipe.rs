@@ -157,11 +157,18 @@ impl Pipe {
     /// Writes as much as there is room for; up to [`PIPE_BUF`] bytes all or nothing. EAGAIN: no room. EPIPE: nobody can
     /// read (the caller raises SIGPIPE). EFAULT, ENOMEM: nothing was written.
     fn try_write(&self, source: &mut dyn Source) -> Result<usize> {
-        let wanted = source.remaining();
+        let mut wanted = source.remaining();
+        let whole = wanted <= PIPE_BUF;
         let (mut done, mut room) = (0, 0);
         while done < wanted {
-            match self.write_piece(source, wanted - done, wanted <= PIPE_BUF) {
-                Ok((count, left)) => (done, room) = (done + count, left),
+            match self.write_piece(source, wanted - done, whole) {
+                Ok((count, left)) => {
+                    if done == 0 {
+                        // Room that readers make while this copies is for the next write, as if the lock were held throughout.
+                        wanted = wanted.min(count + left);
+                    }
+                    (done, room) = (done + count, left);
+                }
                 Err(errno) if done == 0 => {
                     if errno != Errno::EAGAIN {
                         // The room that it could not use is for the next.
@@ -171,6 +178,10 @@ impl Pipe {
                 }
                 Err(_) => break,
             }
+        }
+        if done > 0 {
+            // Not sooner: a reader that waited gets all of it, not the first page.
+            self.readers.wake_one();
         }
         if room >= PIPE_BUF {
             self.writers.pass_on();
@@ -201,8 +212,6 @@ impl Pipe {
             return Err(Errno::EAGAIN);
         }
         state.ring.append(source, count)?;
-        drop(state);
-        self.readers.wake_one();
         Ok((count, room - count))
     }
 

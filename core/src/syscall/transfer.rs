@@ -5,7 +5,7 @@
 use alloc::sync::Arc;
 
 use super::{Answer, Call, Outcome, socket};
-use crate::fs::file::{Side, Special};
+use crate::fs::file::{Readiness, Side, Special};
 use crate::fs::open_file::{FileRef, OpenFile};
 use crate::io::{Piece, Sink, Source};
 use crate::machine::{PAGE_SIZE, UserAddr};
@@ -118,13 +118,26 @@ enum First {
 
 fn first_write(call: &Call<'_>, file: &OpenFile, outcome: Result<usize>) -> First {
     match outcome {
-        Ok(count) if takes_units(file) || (file.nonblocking() && count < file.piece()) => {
-            First::Over(Ok(Outcome::Done(count)))
-        }
+        Ok(count) if is_all(file, count) => First::Over(Ok(Outcome::Done(count))),
         Ok(count) => First::Wait(count),
         Err(Errno::EAGAIN) if !file.nonblocking() => First::Wait(0),
         Err(errno) => First::Over(finish_write(call.thread(), 0, errno).map(Outcome::Done)),
     }
+}
+
+/// Whether a write that waits for room, `done` bytes being done, tries again. One that has begun goes on when there is enough to
+/// be worth waking it; so it takes the same whether it had fallen asleep before a reader made a little room, or not yet.
+fn may_go_on(file: &OpenFile, done: usize) -> bool {
+    done == 0
+        || file
+            .file()
+            .poll()
+            .intersects(Readiness::OUT | Readiness::ERR | Readiness::HUP)
+}
+
+/// Whether a write ends with this piece of `count` bytes although more is left: it would have to wait for room.
+fn is_all(file: &OpenFile, count: usize) -> bool {
+    takes_units(file) || (file.nonblocking() && count < file.piece())
 }
 
 /// Whether a write takes one unit from the front and is over, however much it was given.
@@ -346,7 +359,12 @@ async fn write_waiting(
         let mut attempt = || try_write(file, source, place, done);
         let outcome = match file.file().wait_queue(Side::Write) {
             Some(queue) if !file.nonblocking() => {
-                wait_until(thread, queue, None, || unless_again(attempt()))
+                let again = || {
+                    may_go_on(file, done)
+                        .then(&mut attempt)
+                        .and_then(unless_again)
+                };
+                wait_until(thread, queue, None, again)
                     .await
                     .unwrap_or_else(|interruption| Err(restartable(interruption)))
             }
@@ -356,7 +374,7 @@ async fn write_waiting(
             Ok(0) => break,
             Ok(count) => {
                 done += count;
-                if takes_units(file) {
+                if is_all(file, count) {
                     break;
                 }
                 full_piece = count == file.piece();

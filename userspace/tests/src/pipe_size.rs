@@ -18,7 +18,10 @@ suite!(
     pipe_02_writes_up_to_pipe_buf_never_mix,
     pipe_03_nonblocking_small_write_is_all_or_eagain,
     pipe_04_nonblocking_large_write_takes_what_fits,
+    pipe_04_nonblocking_large_write_leaves_room_made_meanwhile,
+    pipe_04_reader_that_waits_gets_all_of_a_write,
     pipe_04_nonblocking_large_write_to_full_is_eagain,
+    pipe_05_begun_write_goes_on_when_there_is_a_page_of_room,
     pipe_05_blocking_large_write_returns_all,
 );
 
@@ -170,6 +173,58 @@ fn pipe_04_nonblocking_large_write_takes_what_fits() -> Outcome {
     check_eq!(io::read(&reader, &mut page)?, PIPE_BUF);
     check_eq!(io::write(&writer, &[8; 10_000])?, PIPE_BUF);
     check_eq!(io::readable_bytes(&reader)?, CAPACITY);
+    Ok(())
+}
+
+fn pipe_04_nonblocking_large_write_leaves_room_made_meanwhile() -> Outcome {
+    for _ in 0..20 {
+        let (reader, writer) = fd::pipe()?;
+        let waiting = Blocker::start(|| {
+            let mut some = [0; 100];
+            i32::from(io::read(&reader, &mut some) != Ok(100))
+        })?;
+        fd::set_nonblocking(&writer, true)?;
+        check_eq!(io::write(&writer, &vec![9; 70_000])?, CAPACITY);
+        check_eq!(waiting.join()?, Status::Exited(0));
+    }
+    Ok(())
+}
+
+fn pipe_04_reader_that_waits_gets_all_of_a_write() -> Outcome {
+    for _ in 0..20 {
+        let (reader, writer) = fd::pipe()?;
+        let waiting = Blocker::start(|| {
+            let mut all = vec![0; CAPACITY];
+            i32::from(io::read(&reader, &mut all) != Ok(3 * PIPE_BUF + 1))
+        })?;
+        check_eq!(
+            io::write(&writer, &[9; 3 * PIPE_BUF + 1])?,
+            3 * PIPE_BUF + 1
+        );
+        check_eq!(waiting.join()?, Status::Exited(0));
+    }
+    Ok(())
+}
+
+fn pipe_05_begun_write_goes_on_when_there_is_a_page_of_room() -> Outcome {
+    for _ in 0..20 {
+        let (reader, writer) = fd::pipe()?;
+        check_eq!(fd::fcntl(&writer, F_SETPIPE_SZ, PIPE_BUF)?, PIPE_BUF);
+        let waiting = Blocker::start(|| {
+            let mut some = [0; 512];
+            i32::from(io::read(&reader, &mut some) != Ok(512))
+        })?;
+        let writing = Blocker::start(|| {
+            i32::from(io::write(&writer, &[9; PIPE_BUF + 1]) != Ok(PIPE_BUF + 1))
+        })?;
+        check_eq!(waiting.join()?, Status::Exited(0));
+        settle();
+        check!(writing.blocked()?);
+        let mut rest = [0; PIPE_BUF];
+        check_eq!(io::read(&reader, &mut rest)?, PIPE_BUF - 512);
+        check_eq!(writing.join()?, Status::Exited(0));
+        check_eq!(io::read(&reader, &mut rest)?, 1);
+    }
     Ok(())
 }
 

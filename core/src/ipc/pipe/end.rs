@@ -187,8 +187,9 @@ impl File for PipeWriter {
         Some(&self.pipe.writers)
     }
 
+    /// As for reading: a write that does not wait takes the room that there was once.
     fn piece(&self) -> usize {
-        DEFAULT_CAPACITY
+        DEFAULT_CAPACITY + PAGE_SIZE
     }
 
     fn special(&self) -> Special<'_> {
@@ -217,7 +218,7 @@ impl File for PipeDuplex {
     }
 
     fn piece(&self) -> usize {
-        DEFAULT_CAPACITY
+        DEFAULT_CAPACITY + PAGE_SIZE
     }
 
     fn special(&self) -> Special<'_> {
