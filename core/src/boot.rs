@@ -20,6 +20,7 @@ use crate::ipc::futex::FutexTable;
 use crate::ipc::posix_mq::PosixQueues;
 use crate::ipc::sysv::SysV;
 use crate::kernel::Kernel;
+use crate::log::Event;
 use crate::machine::{Frame, Machine, PAGE_SIZE, UserContext};
 use crate::mm::{Memory, MemoryObject};
 use crate::process::credentials::Credentials;
@@ -174,6 +175,8 @@ pub fn boot(info: BootInfo) -> core::result::Result<&'static Kernel, BootError> 
     }
     fill_names(kernel, &info).map_err(BootError::Init)?;
     start_init(kernel, &options).map_err(BootError::Init)?;
+    let free = kernel.memory.frames.free() * PAGE_SIZE;
+    kernel.log(Event::Init { free });
     if options.report {
         report(kernel, info.kernel_bytes);
     }
@@ -230,6 +233,8 @@ fn fill_names(kernel: &'static Kernel, info: &BootInfo) -> crate::Result<()> {
             if let Err(bad) = initramfs::unpack(&kernel.names, kernel.memory, archive) {
                 kernel.say(format_args!("halyard: {bad}\n"));
             }
+            let bytes = archive.len();
+            kernel.log(Event::Unpacked { bytes });
             kernel.memory.frames.give(info.initramfs_frames.clone());
         }
         None => kernel.say(format_args!(

@@ -15,6 +15,7 @@ use crate::ipc::futex::FutexTable;
 use crate::ipc::posix_mq::PosixQueues;
 use crate::ipc::sysv::SysV;
 use crate::ipc::unix::SocketNames;
+use crate::log::Event;
 use crate::machine::{CpuId, Irq, MAX_CPUS, Machine, Shutdown, Trap};
 use crate::mm::{Memory, MemoryObject};
 use crate::process::Pid;
@@ -362,6 +363,7 @@ impl Kernel {
                 self.machine.kick(other);
             }
         }
+        self.log(Event::Shutdown(how));
         self.machine.shutdown(how)
     }
 

@@ -35,6 +35,7 @@ pub mod fs;
 pub mod io;
 pub mod ipc;
 pub mod kernel;
+pub mod log;
 pub mod machine;
 pub mod mm;
 pub mod process;

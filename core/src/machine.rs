@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 
 use bitflags::bitflags;
 
+use crate::log::Event;
 use crate::time::Instant;
 
 /// Bytes in a page and in a page frame.
@@ -289,6 +290,10 @@ pub trait Machine: Sync {
 
     /// Writes text to the console; blocks for the UART at most.
     fn console_write(&self, text: &[u8]);
+    /// Puts an event into the log, if there is one; does not wait for long, and loses the event rather.
+    fn log(&self, event: &Event<'_>) {
+        let _ = event;
+    }
     /// Takes waiting console input; returns how many bytes.
     fn console_read(&self, into: &mut [u8]) -> usize;
     /// Fills with the best randomness there is; `seed` of the generator in `core`.

@@ -1,18 +1,24 @@
 //! A machine's serial console: read against a deadline, by line or up to a text.
 //!
 //! A thread of its own drains the line, so that a machine never stalls because nobody listens. Everything read is
-//! kept for the report of a failure.
+//! kept for the report of a failure. Frames that come between the text (the kernel's log) are taken out of it and kept apart.
 
 use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use halyard_wire::frame::Kind;
+use halyard_wire::split::{self, Piece, Splitter};
+
 /// Chunks that may wait to be taken before the reader thread holds back.
 const BACKLOG: usize = 256;
 
 /// The most of a console that is kept for reports, in bytes; the oldest goes first.
 const TRANSCRIPT: usize = 1 << 20;
+
+/// The most frames that are kept.
+const FRAMES: usize = 4096;
 
 /// What came, or why nothing did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +37,10 @@ pub enum Event {
 pub struct Console {
     chunks: Receiver<Vec<u8>>,
     input: Box<dyn Write + Send>,
+    splitter: Splitter,
     unread: Vec<u8>,
     transcript: Vec<u8>,
+    frames: Vec<(Kind, Vec<u8>)>,
 }
 
 impl Console {
@@ -44,8 +52,10 @@ impl Console {
         Self {
             chunks,
             input: Box::new(input),
+            splitter: Splitter::default(),
             unread: Vec::new(),
             transcript: Vec::new(),
+            frames: Vec::new(),
         }
     }
 
@@ -111,6 +121,39 @@ impl Console {
         String::from_utf8_lossy(&self.transcript).into_owned()
     }
 
+    /// The frames that came, oldest first (of very many, the last).
+    pub fn frames(&self) -> &[(Kind, Vec<u8>)] {
+        &self.frames
+    }
+
+    /// Puts a piece of what came where it belongs.
+    fn piece(&mut self, piece: Piece<'_>) {
+        match piece {
+            Piece::Text(text) => self.text(text),
+            Piece::Damaged(bytes) => split::text_in(bytes).for_each(|text| self.text(text)),
+            Piece::Frame(kind, payload) => {
+                if self.frames.len() >= FRAMES {
+                    self.frames.remove(0);
+                }
+                self.frames.push((kind, payload.to_vec()));
+            }
+        }
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        self.unread.extend_from_slice(text);
+        self.transcript.extend_from_slice(text);
+        let excess = self.transcript.len().saturating_sub(TRANSCRIPT);
+        self.transcript.drain(..excess);
+    }
+
+    /// Does something with the splitter, whose pieces come here.
+    fn split(&mut self, with: impl FnOnce(&mut Splitter, &mut dyn FnMut(Piece<'_>))) {
+        let mut splitter = std::mem::take(&mut self.splitter);
+        with(&mut splitter, &mut |piece| self.piece(piece));
+        self.splitter = splitter;
+    }
+
     /// Takes what is there or comes next; says so if nothing does.
     fn more(&mut self, silence: Duration, deadline: Instant) -> Option<Event> {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -119,10 +162,12 @@ impl Console {
         }
         match self.chunks.recv_timeout(silence.min(left)) {
             Ok(chunk) => {
-                self.unread.extend_from_slice(&chunk);
-                self.transcript.extend_from_slice(&chunk);
-                let excess = self.transcript.len().saturating_sub(TRANSCRIPT);
-                self.transcript.drain(..excess);
+                self.split(|splitter, each| splitter.take(&chunk, each));
+                None
+            }
+            // A frame comes in one go: what it has swallowed in such a silence is text after all.
+            Err(_) if self.splitter.holds() => {
+                self.split(|splitter, each| splitter.give_up(each));
                 None
             }
             Err(RecvTimeoutError::Timeout) if left <= silence => Some(Event::Deadline),
@@ -204,6 +249,19 @@ mod tests {
             console.line(Duration::from_secs(60), Instant::now() + SHORT),
             Event::Deadline
         );
+    }
+
+    #[test]
+    fn console_keeps_frames_out_of_lines() {
+        let mut line = b"ok 1".to_vec();
+        halyard_wire::frame::encode(Kind::Record, &[b"abc"], &mut |byte| line.push(byte));
+        line.extend(b" - a\r\n\0\xf8half of a frame");
+        let mut console = Console::new(std::io::Cursor::new(line), io::sink());
+        let next = |console: &mut Console| console.line(SHORT, soon());
+        assert_eq!(next(&mut console), Event::Line("ok 1 - a".into()));
+        assert_eq!(console.frames(), [(Kind::Record, b"abc".to_vec())]);
+        assert_eq!(next(&mut console), Event::Line("half of a frame".into()));
+        assert_eq!(next(&mut console), Event::Closed);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attach;
 mod build;
 mod cli;
 mod debug;

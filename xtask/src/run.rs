@@ -12,9 +12,11 @@ use halyard_hil::bootargs::BootArgs;
 use halyard_hil::qemu::{self, Options, Serial};
 use halyard_hil::rig::Boot;
 
+use crate::attach;
 use crate::build::{self, Products};
 use crate::cli::RunArgs;
 use crate::machine;
+use crate::monitor::{self, Heard, Records};
 use crate::setup::{Consent, Need};
 use crate::ui::Ui;
 use crate::workspace::Workspace;
@@ -39,11 +41,12 @@ pub(crate) fn verb(
     let products = build::build(workspace, ui, consent, &args.build, &[Need::Qemu])?;
     let boot = boot(&products, board, &args.words, &args.init);
     let on_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let logs = args.words.iter().any(|word| word.starts_with("log="));
     let options = Options {
         cpus: args.smp,
         memory: args.mem.clone(),
         icount: args.icount,
-        serial: if on_terminal {
+        serial: if on_terminal && !logs {
             Serial::Terminal
         } else {
             Serial::Stdio
@@ -55,10 +58,13 @@ pub(crate) fn verb(
     if on_terminal && args.init.is_empty() {
         ui.note("^A x ends QEMU, `exit` ends the shell");
     }
-    let status = if on_terminal {
-        attached(command, args.timeout)?
-    } else {
-        piped(command, args.timeout)?
+    let status = match (on_terminal, logs) {
+        (true, false) => attached(command, args.timeout)?,
+        (true, true) => attach::run(command, args.timeout, monitor::annotator(ui, &products.elf))?,
+        (false, logs) => {
+            let records = logs.then(|| monitor::records(&products.elf));
+            piped(command, args.timeout, records)?
+        }
     };
     Ok(match status {
         Some(status) => exit_code(status),
@@ -108,8 +114,12 @@ fn attached(mut command: Command, timeout: Option<u64>) -> Result<Option<ExitSta
 }
 
 /// Runs QEMU for a script: what the machine prints goes to standard output, with line ends as scripts expect them, and
-/// what comes on standard input is typed at the machine.
-fn piped(mut command: Command, timeout: Option<u64>) -> Result<Option<ExitStatus>> {
+/// what comes on standard input is typed at the machine. The kernel's log, if it is to be read, goes to standard error.
+fn piped(
+    mut command: Command,
+    timeout: Option<u64>,
+    records: Option<Records>,
+) -> Result<Option<ExitStatus>> {
     if !io::stdin().is_terminal() {
         command.stdin(Stdio::piped());
     }
@@ -128,7 +138,7 @@ fn piped(mut command: Command, timeout: Option<u64>) -> Result<Option<ExitStatus
     let copier = child
         .stdout
         .take()
-        .map(|output| thread::spawn(move || copy(output, &heard)));
+        .map(|output| thread::spawn(move || copy(output, &heard, records)));
     let status = wait(&mut child, timeout)?;
     if let Some(copied) = copier.and_then(|copier| copier.join().ok()) {
         copied.context("cannot write what the machine prints")?;
@@ -169,7 +179,11 @@ fn type_in(mut input: impl Read, mut console: impl Write) -> io::Result<()> {
 }
 
 /// Copies a console to standard output, each CR LF as LF, until it closes, and says so each time it hears something.
-fn copy(mut console: ChildStdout, heard: &Sender<()>) -> io::Result<()> {
+fn copy(
+    mut console: ChildStdout,
+    heard: &Sender<()>,
+    mut records: Option<Records>,
+) -> io::Result<()> {
     let mut output = io::stdout();
     let mut lines = LineEnds::default();
     let mut buffer = [0; 4096];
@@ -177,10 +191,14 @@ fn copy(mut console: ChildStdout, heard: &Sender<()>) -> io::Result<()> {
         let count = console.read(&mut buffer)?;
         // Nobody may be listening, which is as good.
         let _ = heard.send(());
+        let text = match &mut records {
+            Some(records) => without_log(records, &buffer[..count]),
+            None => buffer[..count].to_vec(),
+        };
         let text = if count == 0 {
-            lines.rest()
+            [lines.turn(&text), lines.rest()].concat()
         } else {
-            lines.turn(&buffer[..count])
+            lines.turn(&text)
         };
         match output.write_all(&text).and_then(|()| output.flush()) {
             // Whoever read it has enough; the machine goes on to its end.
@@ -191,6 +209,23 @@ fn copy(mut console: ChildStdout, heard: &Sender<()>) -> io::Result<()> {
             return Ok(());
         }
     }
+}
+
+/// The text in what came; nothing is the end. The log goes to standard error.
+fn without_log(records: &mut Records, bytes: &[u8]) -> Vec<u8> {
+    let heard = if bytes.is_empty() {
+        records.idle()
+    } else {
+        records.take(bytes)
+    };
+    let mut text = Vec::new();
+    for piece in heard {
+        match piece {
+            Heard::Text(bytes) => text.extend(bytes),
+            Heard::Remark(line) => eprintln!("{line}"),
+        }
+    }
+    text
 }
 
 /// Turns CR LF into LF, across the borders of what is read at a time.

@@ -37,6 +37,8 @@ mod hardware {
     mod heap;
     mod interrupts;
     mod kernel_map;
+    mod log;
+    mod log_events;
     mod machine;
     mod memory;
     mod once;

@@ -13,6 +13,7 @@ use super::state::Process;
 use super::table::{INIT, Life};
 use super::wait::Status;
 use crate::kernel::Kernel;
+use crate::log::Event;
 use crate::machine::PAGE_SIZE;
 use crate::process::signal::Signal;
 use crate::process::thread::Thread;
@@ -94,15 +95,25 @@ fn end(kernel: &Kernel, process: &Process, pages: usize) {
         signal: Signal::KILL.number(),
         core: false,
     });
+    let kibibytes = pages * PAGE_SIZE / 1024;
+    let name = process.name.lock();
+    let logged = kernel.log(Event::Shortage {
+        pid: process.pid,
+        name: &name,
+        kibibytes,
+    });
+    if logged {
+        return;
+    }
+    // Nobody reads the log: a person at the console is to know all the same.
     let mut line = TextLine::<96>::new();
     // It fits: a name has 15 characters at most.
     let _ = writeln!(
         line,
-        "out of memory: process {} ({}) is ended, which has {} KiB",
-        process.pid,
-        &*process.name.lock(),
-        pages * PAGE_SIZE / 1024,
+        "out of memory: process {} ({}) is ended, which has {kibibytes} KiB",
+        process.pid, &*name,
     );
+    drop(name);
     kernel.machine.console_write(line.text());
 }
 

@@ -1,10 +1,11 @@
-//! Reads the console's lines as they pass, and says what they do not: files and lines of a panic's backtrace, and that
-//! the kernel is not the one whose ELF file is at hand.
+//! Reads the console's lines as they pass, and says what they do not: files and lines of a panic's backtrace, the kernel's log,
+//! and that the kernel is not the one whose ELF file is at hand.
 
 use super::places::Places;
+use super::records::{Heard, Knowledge, Records};
 
 /// The lowest address the kernel is linked at. Source: arch/aarch64/kernel.ld.
-const KERNEL: u64 = 0xffff_ffff_8000_0000;
+pub(crate) const KERNEL: u64 = 0xffff_ffff_8000_0000;
 
 /// A line longer than this is no line of the kernel's.
 const LONGEST: usize = 4096;
@@ -22,24 +23,57 @@ enum Build {
 
 /// Reads along.
 pub(crate) struct Annotator {
+    records: Records,
     places: Option<Places>,
     line: Vec<u8>,
     build: Build,
 }
 
 impl Annotator {
-    /// With a kernel's ELF file, if there is one.
-    pub(crate) fn new(places: Option<Places>) -> Self {
+    /// With what a kernel's ELF file says of its code and of its log, if there is one.
+    pub(crate) fn new(places: Option<Places>, knowledge: Option<Knowledge>) -> Self {
         Self {
+            records: Records::new(knowledge),
             places,
             line: Vec::new(),
             build: Build::Untold,
         }
     }
 
-    /// Takes bytes of the console; gives what to show: the bytes as they came, with remarks after the lines they are about.
+    /// Takes bytes of the console; gives what to show: the text as it came, with remarks after the lines they are about and the
+    /// log between.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut shown = Vec::with_capacity(bytes.len());
+        let heard = self.records.take(bytes);
+        self.show(heard)
+    }
+
+    /// Nothing has come for a while.
+    pub(crate) fn idle(&mut self) -> Vec<u8> {
+        let heard = self.records.idle();
+        self.show(heard)
+    }
+
+    fn show(&mut self, heard: Vec<Heard>) -> Vec<u8> {
+        let mut shown = Vec::new();
+        for piece in heard {
+            match piece {
+                Heard::Text(text) => self.text(&text, &mut shown),
+                Heard::Remark(remark) => self.beside(&remark, &mut shown),
+            }
+        }
+        shown
+    }
+
+    /// A remark on a line of its own; a line of text that it comes into is begun again after it.
+    fn beside(&self, remark: &str, shown: &mut Vec<u8>) {
+        if !self.line.is_empty() {
+            shown.extend(b"\r\n");
+        }
+        shown.extend(format!("      {remark}\r\n").bytes());
+        shown.extend(&self.line);
+    }
+
+    fn text(&mut self, bytes: &[u8], shown: &mut Vec<u8>) {
         for &byte in bytes {
             shown.push(byte);
             if byte != b'\n' {
@@ -54,7 +88,6 @@ impl Annotator {
                 shown.extend(format!("      {remark}\r\n").bytes());
             }
         }
-        shown
     }
 
     /// What there is to say about a line.
@@ -108,12 +141,14 @@ fn address_in(line: &str) -> Option<u64> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::records::tests::{knowledge, record};
     use super::*;
 
     /// This test program itself, which has lines and a build id of its own making.
     pub(crate) fn own() -> Option<Places> {
         let mut places = Places::read(&std::env::current_exe().ok()?).ok()?;
         places.build = Some("00112233445566778899".into());
+        places.base = KERNEL;
         Some(places)
     }
 
@@ -131,12 +166,12 @@ pub(crate) mod tests {
     fn lines_pass_as_they_are_without_an_elf_file() {
         let text =
             "boot\r\nbuild 00112233445566778899\r\n  0xffffffff80001234 a + 0x4\r\nhalyard:/$ ";
-        assert_eq!(shown(&mut Annotator::new(None), text), text);
+        assert_eq!(shown(&mut Annotator::new(None, None), text), text);
     }
 
     #[test]
     fn another_build_is_named_and_gets_no_lines() {
-        let mut annotator = Annotator::new(own());
+        let mut annotator = Annotator::new(own(), None);
         let text = shown(
             &mut annotator,
             "kernel panic on CPU 0: x\r\nbuild ffffffffffffffffffff\r\nbacktrace:\r\n",
@@ -150,7 +185,7 @@ pub(crate) mod tests {
 
     #[test]
     fn build_of_the_elf_file_is_recognised_until_the_next_panic() {
-        let mut annotator = Annotator::new(own());
+        let mut annotator = Annotator::new(own(), None);
         shown(&mut annotator, "build 00112233445566778899\r\n");
         assert_eq!(annotator.build, Build::Ours);
         shown(&mut annotator, "kernel fault on CPU 1: data abort\r\n");
@@ -174,6 +209,19 @@ pub(crate) mod tests {
         assert_eq!(address_in("0xffffffff80001234"), None);
         assert_eq!(address_in("  0x1234"), None);
         assert_eq!(address_in("  at core/src/x.rs:1:2"), None);
+    }
+
+    #[test]
+    fn log_comes_on_lines_of_its_own_and_a_prompt_again() {
+        let mut annotator = Annotator::new(None, Some(knowledge()));
+        let note = record([0xab; 2], "uart");
+        let mut text = annotator.take(&[b"boot\r\n", &note[..]].concat());
+        text.extend(annotator.take(&[b"halyard:/$ ", &note[..], b"ls\r\n"].concat()));
+        let line = "      0.001500 cpu0 info  7 drivers for uart\r\n";
+        assert_eq!(
+            String::from_utf8_lossy(&text),
+            format!("boot\r\n{line}halyard:/$ \r\n{line}halyard:/$ ls\r\n")
+        );
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! `cargo xtask monitor`: a serial terminal for a board on the desk.
 //!
 //! [`port`] finds and opens the serial line, [`session`] shuttles bytes between it and the terminal and waits when the cable is
-//! pulled, [`annotate`] reads along and adds to a panic's backtrace what [`places`] knows of the kernel's ELF file, [`keys`] are
-//! what a person types.
+//! pulled, [`annotate`] reads along and adds to a panic's backtrace what [`places`] knows of the kernel's ELF file, [`records`] takes the
+//! kernel's log out of the line and reads it by the texts that [`log`] finds in that file, [`keys`] are what a person types.
 
 mod annotate;
 mod keys;
+mod log;
 mod places;
 mod port;
+mod records;
 mod session;
 
 use std::fs::{self, OpenOptions};
@@ -18,12 +20,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use halyard_wire::frame::Kind;
 
 use crate::ui::Ui;
 use crate::workspace::Workspace;
 
-use annotate::Annotator;
+pub(crate) use annotate::Annotator;
+pub(crate) use keys::{Key, Raw, listen};
 use places::Places;
+pub(crate) use records::{Heard, Records};
 use session::Session;
 
 const AFTER: &str = "\
@@ -32,8 +37,9 @@ Examples:
   cargo xtask monitor --board rpi4 --port /dev/serial/by-id/usb-FTDI...-port0
 
 ^A x ends it, ^A ^A types a ^A. The cable may be pulled and put back. Everything that comes is kept in
-the log. A panic's backtrace gets files and lines from the kernel that was built last, or from --elf;
-if the board runs another build, that is said instead.";
+the log. A panic's backtrace gets files and lines from the kernel that was built last, or from --elf,
+and the kernel's own log becomes readable by it (boot with log=info, or write info to
+/proc/sys/kernel/log); if the board runs another build, that is said instead.";
 
 /// Which line, and how.
 #[derive(Debug, Clone, Args)]
@@ -81,7 +87,10 @@ pub(crate) fn verb(workspace: &Workspace, ui: &Ui, args: &MonitorArgs) -> Result
         .elf
         .clone()
         .or_else(|| built(&workspace.target, &package));
-    let places = elf.map(|path| places(ui, &path));
+    let annotator = match &elf {
+        Some(elf) => annotator(ui, elf),
+        None => Annotator::new(None, None),
+    };
     ui.note(&format!(
         "{port} at {} baud, log in {}",
         args.baud,
@@ -95,7 +104,7 @@ pub(crate) fn verb(workspace: &Workspace, ui: &Ui, args: &MonitorArgs) -> Result
         open: Box::new(|| port::open(&port, args.baud)),
         name: port.clone(),
         keys: keys::listen(io::stdin()),
-        annotator: Annotator::new(places.flatten()),
+        annotator,
         log: file,
         end: args
             .timeout
@@ -103,6 +112,25 @@ pub(crate) fn verb(workspace: &Workspace, ui: &Ui, args: &MonitorArgs) -> Result
     };
     session.run(&mut io::stdout())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A reader of what the kernel of that ELF file says.
+pub(crate) fn annotator(ui: &Ui, elf: &Path) -> Annotator {
+    Annotator::new(places(ui, elf), Places::knowledge(elf).ok())
+}
+
+/// The log that came in those frames, a line for each record, and words about what cannot be read.
+pub(crate) fn read_log(elf: &Path, frames: &[(Kind, Vec<u8>)]) -> Vec<String> {
+    let mut records = records(elf);
+    let lines = frames
+        .iter()
+        .filter_map(|(kind, payload)| records.frame(*kind, payload));
+    lines.collect()
+}
+
+/// A reader of the log of that ELF file's kernel.
+pub(crate) fn records(elf: &Path) -> Records {
+    Records::new(Places::knowledge(elf).ok())
 }
 
 /// What the ELF file knows; without it the backtrace stays as the kernel prints it.

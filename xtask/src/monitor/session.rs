@@ -14,6 +14,9 @@ use super::keys::Key;
 /// How often a line that is gone is looked for.
 const AGAIN: Duration = Duration::from_millis(200);
 
+/// A frame of the log comes in one go: one that has paused for so long has lost its end.
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// Opens the line anew.
 type Open<'a> = Box<dyn FnMut() -> serialport::Result<Box<dyn SerialPort>> + 'a>;
 
@@ -43,17 +46,25 @@ impl<L: Write> Session<'_, L> {
             )
         })?;
         let mut buffer = [0; 4096];
+        let mut heard = Instant::now();
         loop {
             if !self.type_in(&mut *port)? {
                 return Ok(());
             }
             match port.read(&mut buffer) {
                 Ok(count) if count > 0 => {
+                    heard = Instant::now();
                     let shown = self.annotator.take(&buffer[..count]);
                     self.show(output, &shown)?;
                 }
                 Err(error)
-                    if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
+                    if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) =>
+                {
+                    if heard.elapsed() >= PAUSE {
+                        let shown = self.annotator.idle();
+                        self.show(output, &shown)?;
+                    }
+                }
                 _ => match self.wait(output)? {
                     Some(back) => port = back,
                     None => return Ok(()),
@@ -122,9 +133,11 @@ mod tests {
 
     use serialport::TTYPort;
 
+    use super::super::annotate::KERNEL;
     use super::super::annotate::tests::own;
-    use super::super::places::Places;
+    use super::super::places::tests::own_address;
     use super::super::port;
+    use super::super::records::tests::{knowledge, record};
     use super::*;
 
     /// A board's end of a line, and a name that leads to the other end: as the system's names of cables do.
@@ -142,7 +155,7 @@ mod tests {
     /// gives what was shown, which the log has too.
     fn play(
         link: &Path,
-        places: fn() -> Option<Places>,
+        annotator: fn() -> Annotator,
         board: impl FnOnce(&Sender<Key>, &Receiver<()>),
     ) -> String {
         let (sender, keys) = mpsc::channel();
@@ -160,7 +173,7 @@ mod tests {
                     }),
                     name: name.clone(),
                     keys,
-                    annotator: Annotator::new(places()),
+                    annotator: annotator(),
                     log,
                     end: Some(Instant::now() + Duration::from_secs(60)),
                 };
@@ -175,6 +188,11 @@ mod tests {
         String::from_utf8(shown).expect("text")
     }
 
+    /// Without an ELF file.
+    fn plain() -> Annotator {
+        Annotator::new(None, None)
+    }
+
     fn soon(opens: &Receiver<()>) {
         opens
             .recv_timeout(Duration::from_secs(30))
@@ -186,19 +204,15 @@ mod tests {
         let place = tempfile::tempdir().expect("directory");
         let link = place.path().join("cable");
         let mut board = plug(&link);
-        let shown = play(
-            &link,
-            || None,
-            |keys, opens| {
-                soon(opens);
-                board.write_all(b"Halyard\r\nhalyard:/$ ").expect("written");
-                keys.send(Key::Bytes(b"ls\r".to_vec())).expect("typed");
-                let mut typed = [0; 3];
-                board.set_timeout(Duration::from_secs(5)).expect("timeout");
-                board.read_exact(&mut typed).expect("keys");
-                assert_eq!(&typed, b"ls\r");
-            },
-        );
+        let shown = play(&link, plain, |keys, opens| {
+            soon(opens);
+            board.write_all(b"Halyard\r\nhalyard:/$ ").expect("written");
+            keys.send(Key::Bytes(b"ls\r".to_vec())).expect("typed");
+            let mut typed = [0; 3];
+            board.set_timeout(Duration::from_secs(5)).expect("timeout");
+            board.read_exact(&mut typed).expect("keys");
+            assert_eq!(&typed, b"ls\r");
+        });
         assert_eq!(shown, "Halyard\r\nhalyard:/$ ");
     }
 
@@ -208,21 +222,17 @@ mod tests {
         let link = place.path().join("cable");
         let mut board = plug(&link);
         let mut again = None;
-        let shown = play(
-            &link,
-            || None,
-            |_, opens| {
-                soon(opens);
-                board.write_all(b"before\r\n").expect("written");
-                thread::sleep(AGAIN);
-                std::fs::remove_file(&link).expect("unplugged");
-                drop(board);
-                thread::sleep(2 * AGAIN);
-                let board = again.insert(plug(&link));
-                soon(opens);
-                board.write_all(b"after\r\n").expect("written");
-            },
-        );
+        let shown = play(&link, plain, |_, opens| {
+            soon(opens);
+            board.write_all(b"before\r\n").expect("written");
+            thread::sleep(AGAIN);
+            std::fs::remove_file(&link).expect("unplugged");
+            drop(board);
+            thread::sleep(2 * AGAIN);
+            let board = again.insert(plug(&link));
+            soon(opens);
+            board.write_all(b"after\r\n").expect("written");
+        });
         let at = |text: &str| {
             shown
                 .find(text)
@@ -237,12 +247,85 @@ mod tests {
         let place = tempfile::tempdir().expect("directory");
         let link = place.path().join("cable");
         let mut board = plug(&link);
-        let shown = play(&link, own, |_, opens| {
-            soon(opens);
-            let text = "kernel panic on CPU 0: x\r\nbuild ffffffffffffffffffff\r\n";
-            board.write_all(text.as_bytes()).expect("written");
-        });
+        let shown = play(
+            &link,
+            || Annotator::new(own(), None),
+            |_, opens| {
+                soon(opens);
+                let text = "kernel panic on CPU 0: x\r\nbuild ffffffffffffffffffff\r\n";
+                board.write_all(text.as_bytes()).expect("written");
+            },
+        );
         assert!(shown.contains("another build"), "{shown}");
+    }
+
+    /// With the ELF file of the log's tests.
+    fn logging() -> Annotator {
+        Annotator::new(None, Some(knowledge()))
+    }
+
+    #[test]
+    fn log_is_decoded_on_the_line_beside_the_text() {
+        let place = tempfile::tempdir().expect("directory");
+        let link = place.path().join("cable");
+        let mut board = plug(&link);
+        let shown = play(&link, logging, |_, opens| {
+            soon(opens);
+            let note = record([0xab; 2], "uart");
+            // Slowly, so that a frame comes in several reads.
+            for piece in [b"boot\r\n", &note[..], b"halyard:/$ "].concat().chunks(9) {
+                board.write_all(piece).expect("written");
+                thread::sleep(Duration::from_millis(2));
+            }
+        });
+        assert_eq!(
+            shown,
+            "boot\r\n      0.001500 cpu0 info  7 drivers for uart\r\nhalyard:/$ "
+        );
+    }
+
+    #[test]
+    fn log_of_another_build_is_named_on_the_line() {
+        let place = tempfile::tempdir().expect("directory");
+        let link = place.path().join("cable");
+        let mut board = plug(&link);
+        let shown = play(&link, logging, |_, opens| {
+            soon(opens);
+            let other = record([0xcd; 2], "uart");
+            board.write_all(&other.repeat(2)).expect("written");
+            board.write_all(b"halyard:/$ ").expect("written");
+        });
+        assert!(
+            shown.contains("cdcd...") && shown.contains(&"ab".repeat(20)),
+            "{shown}"
+        );
+        assert!(
+            !shown.contains("uart") && shown.ends_with("\r\nhalyard:/$ "),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn panic_gets_files_and_lines_on_the_line() {
+        let place = tempfile::tempdir().expect("directory");
+        let link = place.path().join("cable");
+        let mut board = plug(&link);
+        let shown = play(
+            &link,
+            || Annotator::new(own(), None),
+            |_, opens| {
+                soon(opens);
+                let text = format!(
+                    "kernel panic on CPU 0: x\r\nbuild 00112233445566778899\r\nbacktrace:\r\n  {:#018x} f + 0x4\r\n",
+                    KERNEL + own_address()
+                );
+                board.write_all(text.as_bytes()).expect("written");
+            },
+        );
+        assert!(
+            shown.contains("      at ") && shown.contains("places.rs:"),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -252,7 +335,7 @@ mod tests {
             open: Box::new(|| port::open("/dev/absent", 115_200)),
             name: "/dev/absent".into(),
             keys,
-            annotator: Annotator::new(None),
+            annotator: plain(),
             log: Vec::new(),
             end: None,
         };

@@ -8,6 +8,7 @@ use halyard_hil::verdict::{Case, Verdict};
 
 use super::boards;
 use super::commands;
+use super::log;
 use super::readme;
 use super::report::Report;
 use super::session::{Failure, Session};
@@ -30,7 +31,7 @@ pub(crate) const PROMPT: &str = "halyard:/$ ";
 type Check = (&'static str, fn(&Bench<'_>) -> Result<String, Failure>);
 
 /// Every check, in the order they are run.
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 8] = [
     ("image_size_under_1_mib", image_size),
     ("boot_reaches_prompt_and_exit_ends_it", prompt),
     ("readme_session_is_what_the_board_answers", readme::check),
@@ -38,6 +39,7 @@ const CHECKS: [Check; 7] = [
     ("boot_command_exit_code_is_the_machines", exit_code),
     ("reboot_starts_anew_and_poweroff_ends_it", boards::reboot),
     ("boot_to_init_keeps_its_budgets", budgets),
+    ("log_has_its_levels_and_leaves_the_text_whole", log::check),
 ];
 
 /// Runs the checks whose names have `filter` in them, then the commands.
@@ -54,11 +56,12 @@ pub(crate) fn run(ui: &Ui, bench: &Bench<'_>, report: &mut Report, filter: Optio
 /// Runs what any board must show: it boots to the prompt, all its CPUs run, a program's exit code leaves it, it resets itself and
 /// goes off, and the exercise runs.
 pub(crate) fn smoke(ui: &Ui, bench: &Bench<'_>, report: &mut Report) {
-    let checks: [Check; 4] = [
+    let checks: [Check; 5] = [
         ("boot_reaches_prompt_and_exit_ends_it", prompt),
         ("boot_brings_up_all_cpus", boards::all_cpus),
         ("boot_command_exit_code_is_the_machines", exit_code),
         ("reboot_starts_anew_and_poweroff_ends_it", boards::reboot),
+        ("log_has_its_levels_and_leaves_the_text_whole", log::check),
     ];
     for (name, check) in checks {
         tell(ui, report, name, || check(bench));

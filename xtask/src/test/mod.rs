@@ -5,6 +5,7 @@ mod checks;
 mod commands;
 mod host;
 pub(crate) mod linux;
+mod log;
 mod readme;
 pub(crate) mod report;
 pub(crate) mod session;

@@ -7,6 +7,7 @@ use halyard_hil::console::{Console, Event};
 use halyard_hil::qemu::Options;
 use halyard_hil::rig::{Boot, Rig};
 use halyard_hil::verdict::Verdict;
+use halyard_wire::frame::Kind;
 
 use super::target::Bench;
 
@@ -74,6 +75,11 @@ impl Session {
             Event::Line(line) => Ok(line),
             event => Err(self.fail(&format!("{event:?} instead of a line"))),
         }
+    }
+
+    /// The frames that came.
+    pub(crate) fn frames(&self) -> &[(Kind, Vec<u8>)] {
+        self.console.frames()
     }
 
     /// Types a text.

@@ -34,7 +34,7 @@ const PORTABLE: Room = Room {
 };
 
 /// Every room. A directory within another's comes before it.
-pub(crate) const ROOMS: [Room; 11] = [
+pub(crate) const ROOMS: [Room; 12] = [
     Room {
         dir: "abi",
         ..PORTABLE
@@ -55,6 +55,10 @@ pub(crate) const ROOMS: [Room; 11] = [
         ..PORTABLE
     },
     Room {
+        dir: "wire",
+        ..PORTABLE
+    },
+    Room {
         dir: "arch/mem",
         allows_unsafe: true,
         knows_machines: true,
@@ -62,7 +66,7 @@ pub(crate) const ROOMS: [Room; 11] = [
     },
     Room {
         dir: "arch",
-        uses: &["abi", "core", "cell", "drivers", "arch/mem"],
+        uses: &["abi", "core", "cell", "drivers", "arch/mem", "wire"],
         allows_unsafe: true,
         knows_machines: true,
         ..PORTABLE
@@ -88,12 +92,13 @@ pub(crate) const ROOMS: [Room; 11] = [
     },
     Room {
         dir: "hil-tests",
+        uses: &["wire"],
         knows_machines: true,
         ..PORTABLE
     },
     Room {
         dir: "xtask",
-        uses: &["hil-tests"],
+        uses: &["hil-tests", "wire"],
         knows_machines: true,
         ..PORTABLE
     },

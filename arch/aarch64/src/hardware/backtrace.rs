@@ -24,17 +24,23 @@ fn symbols() -> Symbols<'static> {
     Symbols::new(unsafe { core::slice::from_raw_parts(start, length) })
 }
 
-/// The build id that the linker gave this kernel, in hexadecimal; nothing if it gave none.
+/// The build id that the linker gave this kernel; nothing if it gave none.
+pub(crate) fn build_id() -> &'static [u8] {
+    let start = &raw const __build_id_start;
+    let length = (&raw const __build_id_end).addr() - start.addr();
+    // SAFETY: the linker script places the note in the image's read-only part, and nothing writes it.
+    let note = unsafe { core::slice::from_raw_parts(start, length) };
+    note.get(NOTE_HEADER..).unwrap_or_default()
+}
+
+/// The build id, in hexadecimal.
 pub(crate) struct BuildId;
 
 impl fmt::Display for BuildId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let start = &raw const __build_id_start;
-        let length = (&raw const __build_id_end).addr() - start.addr();
-        // SAFETY: the linker script places the note in the image's read-only part, and nothing writes it.
-        let note = unsafe { core::slice::from_raw_parts(start, length) };
-        let bytes = note.get(NOTE_HEADER..).unwrap_or_default();
-        bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        build_id()
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -6,13 +6,14 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use halyard_cell::SpinLock;
+use halyard_cell::{SpinGuard, SpinLock};
 use halyard_drivers::dt::{Node, Tree};
 use halyard_drivers::pl011::{self, Pl011};
 use halyard_drivers::serial::{self, NoUart};
 use halyard_drivers::uart16550::{Layout, Uart16550};
 
 use super::interrupts::{self, Wire};
+use super::machine;
 use super::power::words;
 use super::registers::{NoRegisters, Registers};
 use crate::ring::Ring;
@@ -138,6 +139,7 @@ impl fmt::Display for NoConsole {
 }
 
 /// Writes text as it is; blocks for the UART.
+#[inline(never)]
 pub(crate) fn write(text: &[u8]) {
     let uart = if SEIZED.load(Ordering::Relaxed) {
         LAST_WORDS.try_lock()
@@ -151,6 +153,41 @@ pub(crate) fn write(text: &[u8]) {
         text.iter().for_each(|&byte| {
             let _ = uart.send(byte);
         });
+    }
+}
+
+/// How long a frame waits for its turn on the UART, in ns: longer than the longest text in one piece takes at 115,200 baud.
+const TURN: u64 = 100_000_000;
+
+/// Sends bytes that are not text, all of them in a row, between two pieces of text; whether they went out. Waits for its turn, but
+/// not for ever: for a panic it gives way at once.
+pub(crate) fn send_frame(encode: impl FnOnce(&mut dyn FnMut(u8))) -> bool {
+    let Some(mut uart) = take_turn() else {
+        return false;
+    };
+    let Some(uart) = uart.as_mut() else {
+        return false;
+    };
+    let mut whole = true;
+    encode(&mut |byte| whole = whole && uart.send(byte));
+    whole
+}
+
+/// The UART, when nobody else has it. Before there is a machine there is one CPU, and nothing to wait for.
+fn take_turn() -> Option<SpinGuard<'static, Option<Uart>>> {
+    let now = || machine::get().map(|machine| machine.clock.now().0);
+    let end = now().map_or(0, |now| now + TURN);
+    loop {
+        if SEIZED.load(Ordering::Relaxed) {
+            return None;
+        }
+        if let Some(uart) = CONSOLE.try_lock() {
+            return Some(uart);
+        }
+        if now().is_none_or(|now| now >= end) {
+            return None;
+        }
+        core::hint::spin_loop();
     }
 }
 

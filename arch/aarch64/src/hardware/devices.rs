@@ -18,6 +18,7 @@ use halyard_drivers::pl031::{self, Pl031};
 use halyard_drivers::sunxi_wdt::{self, SunxiWdt};
 
 use super::console::println;
+use super::log::log_at;
 use super::once::Once;
 use super::registers::Registers;
 
@@ -79,7 +80,10 @@ pub(crate) fn init(tree: &Tree<'_>, drivers: &[Driver], mut take: impl FnMut(u32
     for driver in drivers {
         for node in tree.compatible(driver.compatible) {
             match Registers::of(&node, 0).map(driver.start) {
-                Ok(Ok(device)) => keep(device, &mut take),
+                Ok(Ok(device)) => {
+                    log_at!(info, "driver for {=str}", node.name());
+                    keep(device, &mut take);
+                }
                 Ok(Err(error)) => println!("{node}: {error}"),
                 Err(error) => println!("{node}: {error}"),
             }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 
+use halyard_core::log::Event;
 use halyard_core::machine::{
     CpuId, Frame, Irq, Machine, OutOfMemory, PageTable, Shutdown, SpaceToken, Trap, UserContext,
 };
@@ -12,7 +13,7 @@ use super::interrupts::Interrupts;
 use super::once::Once;
 use super::timer::Clock;
 use super::user_table::UserTable;
-use super::{barrier, console, cpu, entropy, heap, memory, power, trap};
+use super::{barrier, console, cpu, entropy, heap, log_events, memory, power, trap};
 
 /// The machine.
 pub(crate) struct Aarch64 {
@@ -132,6 +133,10 @@ impl Machine for Aarch64 {
 
     fn console_write(&self, text: &[u8]) {
         console::write(text);
+    }
+
+    fn log(&self, event: &Event<'_>) {
+        log_events::put(event);
     }
 
     fn console_read(&self, into: &mut [u8]) -> usize {

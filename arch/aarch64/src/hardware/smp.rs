@@ -45,6 +45,7 @@ fn prepare(id: CpuId, mpidr: u64, frames: &FramePool) -> Result<(), OutOfMemory>
 
 /// Starts every CPU of the tree but this one, as many as the image drives; returns how many were started. They run on their own
 /// from here.
+#[inline(never)]
 pub(crate) fn start_others(tree: &Tree<'_>, frames: &FramePool) -> usize {
     let mut next = 1;
     for found in tree.cpus() {

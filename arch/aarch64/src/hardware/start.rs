@@ -7,7 +7,7 @@ use core::fmt;
 
 use halyard_core::boot::{self, BootInfo};
 use halyard_core::kernel::Kernel;
-use halyard_core::machine::Frame;
+use halyard_core::machine::{Frame, PAGE_SIZE};
 use halyard_core::mm::Memory;
 use halyard_drivers::dt::Tree;
 
@@ -16,6 +16,7 @@ use super::device_tree;
 use super::devices::{self, Driver};
 use super::interrupts::{self, Interrupts, Wire};
 use super::kernel_map::Image;
+use super::log::{self, log_at};
 use super::machine::{self, Aarch64};
 use super::once::Once;
 use super::ram::{self, Ram};
@@ -52,12 +53,19 @@ pub fn start(device_tree: u64, board: &'static Board) -> ! {
         Err(error) => cannot_boot(format_args!("the device tree at {device_tree:#x}: {error}")),
     };
     let command_line = tree.chosen().map_or("", |chosen| chosen.bootargs());
+    log::init(command_line);
     power::init(&tree, command_line);
     let console = console::init(&tree, command_line);
     let ram = match ram::find(&tree, tree_at, tree.cpus().count()) {
         Ok(ram) => ram,
         Err(error) => cannot_boot(format_args!("{error}")),
     };
+    log_at!(
+        info,
+        "{=str}: {=usize} KiB of RAM",
+        board.name,
+        (ram.frames.total() * PAGE_SIZE) >> 10
+    );
     entropy::init(&tree);
     devices::init(&tree, board.drivers, entropy::add);
     let machine = bring_up(&tree, console, &ram, entered);
@@ -150,7 +158,8 @@ fn run(machine: &'static Aarch64, tree: &Tree<'_>, ram: Ram, command_line: &'sta
         Err(error) => cannot_boot(format_args!("{error}")),
     };
     KERNEL.set(kernel);
-    smp::start_others(tree, ram.frames);
+    let started = smp::start_others(tree, ram.frames);
+    log_at!(info, "{=usize} other CPUs started", started);
     ram.frames.give(ram.tree_rest);
     kernel.run_cpu()
 }
@@ -167,5 +176,6 @@ pub(crate) fn run_secondary() -> ! {
         println!("CPU {} is left out: {error}", cpu::this().id().0);
         power::stop_cpu()
     }
+    log_at!(info, "CPU {=u8} is up", cpu::this().id().0);
     kernel.run_cpu()
 }

@@ -19,6 +19,9 @@ type About = fn(&'static Kernel, &mut Text);
 /// Writes what an entry about a process says.
 type AboutProcess = fn(&'static Kernel, &Process, &mut Text);
 
+/// Takes what a program writes into an entry about the kernel. EINVAL.
+type Change = fn(&[u8]) -> Result<()>;
+
 /// A fixed entry.
 struct Entry {
     name: &'static str,
@@ -27,6 +30,8 @@ struct Entry {
 
 enum Kind {
     Report(About),
+    /// What is said can be changed, by root.
+    Setting(About, Change),
     Link(About),
     Folder(&'static [Entry]),
 }
@@ -103,6 +108,10 @@ static SYS: &[Entry] = &[
         name: "kernel",
         kind: Kind::Folder(&[
             report("hostname", |_, text| text.push(b"halyard\n")),
+            Entry {
+                name: "log",
+                kind: Kind::Setting(system::log_level, system::set_log_level),
+            },
             report("msgmax", sysvipc::message_max),
             report("msgmnb", sysvipc::message_bytes),
             report("msgmni", sysvipc::message_queues),
@@ -231,14 +240,25 @@ impl FixedFolder {
                 Node::report(SystemReport {
                     kernel,
                     about,
+                    change: None,
                     link: false,
                 }),
                 0o444,
+            ),
+            Kind::Setting(about, change) => (
+                Node::report(SystemReport {
+                    kernel,
+                    about,
+                    change: Some(change),
+                    link: false,
+                }),
+                0o644,
             ),
             Kind::Link(about) => (
                 Node::report(SystemReport {
                     kernel,
                     about,
+                    change: None,
                     link: true,
                 }),
                 0o777,
@@ -352,10 +372,15 @@ impl Folder for FixedFolder {
 struct SystemReport {
     kernel: &'static Kernel,
     about: About,
+    change: Option<Change>,
     link: bool,
 }
 
 impl Report for SystemReport {
+    fn store(&self, text: &[u8]) -> Result<()> {
+        self.change.ok_or(Errno::EINVAL)?(text)
+    }
+
     fn generate(&self) -> Result<Vec<u8>> {
         let mut text = Text::new();
         (self.about)(self.kernel, &mut text);

@@ -18,9 +18,9 @@ pub use text::Text;
 
 use super::directory::{Above, Listed};
 use super::file::File;
-use super::inode::Inode;
-use crate::Result;
-use crate::io::Sink;
+use super::inode::{Inode, Node};
+use crate::io::{Sink, Source};
+use crate::{Errno, Result};
 
 /// A directory whose names are made up. `me` is always its own inode.
 pub trait Folder: Send + Sync {
@@ -54,6 +54,12 @@ pub trait Report: Send + Sync {
     /// The contents now. ENOENT, ESRCH: what it reports on is gone. ENOMEM.
     fn generate(&self) -> Result<Vec<u8>>;
 
+    /// Takes what a program writes into it. EINVAL: it is no such text, or nothing can be written.
+    fn store(&self, text: &[u8]) -> Result<()> {
+        let _ = text;
+        Err(Errno::EINVAL)
+    }
+
     /// Whether it is a symbolic link, whose text the contents are.
     fn is_link(&self) -> bool {
         false
@@ -64,6 +70,9 @@ pub trait Report: Send + Sync {
         None
     }
 }
+
+/// The longest text that can be written into a file here.
+const SETTING_MAX: usize = 32;
 
 /// A report, open: the contents at the time of opening.
 pub struct ReportFile {
@@ -90,6 +99,19 @@ impl File for ReportFile {
         let put = sink.put(piece);
         let done = room - sink.remaining();
         if done > 0 { Ok(done) } else { put.map(|()| 0) }
+    }
+
+    /// A write says all at once, from its first byte: what is behind it is not a part of it.
+    fn try_write(&self, source: &mut dyn Source, _at: u64) -> Result<usize> {
+        let Node::Report(report) = &self.inode.node else {
+            return Err(Errno::EINVAL);
+        };
+        let mut text = [0; SETTING_MAX];
+        let length = source.remaining();
+        let text = text.get_mut(..length).ok_or(Errno::EINVAL)?;
+        source.take(text)?;
+        report.store(text)?;
+        Ok(length)
     }
 
     fn seekable(&self) -> bool {

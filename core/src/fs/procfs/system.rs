@@ -8,9 +8,11 @@ use crate::fs::open_file::OPEN_FILES_MAX;
 use crate::ipc::pipe;
 use crate::ipc::posix_mq;
 use crate::kernel::Kernel;
+use crate::log::{self, Level};
 use crate::machine::{CpuId, MAX_CPUS, PAGE_SIZE};
 use crate::process::table::PID_MAX;
 use crate::time::NANOS_PER_SECOND;
+use crate::{Errno, Result};
 
 /// The number of the process that asks: where /proc/self leads.
 pub(super) fn self_link(kernel: &'static Kernel, text: &mut Text) {
@@ -147,6 +149,18 @@ pub(super) fn objects(_: &'static Kernel, text: &mut Text) {
     for (kind, name) in counters::NAMES {
         writeln!(text, "{name} {}", counters::live(kind));
     }
+}
+
+/// The level of the log by its name.
+pub(super) fn log_level(_: &'static Kernel, text: &mut Text) {
+    writeln!(text, "{}", log::level().name());
+}
+
+/// Sets the level of the log by its name; blanks around it do not count.
+pub(super) fn set_log_level(text: &[u8]) -> Result<()> {
+    let level = Level::of(text.trim_ascii()).ok_or(Errno::EINVAL)?;
+    log::set_level(level);
+    Ok(())
 }
 
 pub(super) fn file_max(_: &'static Kernel, text: &mut Text) {

@@ -1,11 +1,13 @@
 //! Delivery: what a thread does about its signals before it goes on in user mode.
 
 use super::action::{Action, Response};
-use super::info::SignalInfo;
+use super::info::{SI_USER, SignalInfo};
 use super::number::{Signal, SignalSet};
 use super::send::{force, is_immune};
 use super::{frame, mask, restart, stop};
 use crate::kernel::Kernel;
+use crate::log::Event;
+use crate::machine::UserAddr;
 use crate::process::exit::ExitRequest;
 use crate::process::thread::Thread;
 use crate::process::wait::Status;
@@ -45,6 +47,7 @@ pub fn deliver(kernel: &Kernel, task: &mut Task) -> Verdict {
             Response::Stop => stop::begin(&task.thread, signal, times_continued),
             Response::Handle(action) => enter_handler(kernel, task, signal, &info, &action),
             Response::End(_) => {
+                log_fault(kernel, task, signal, &info);
                 let status = Status::Killed {
                     signal: signal.number(),
                     core: false,
@@ -53,6 +56,24 @@ pub fn deliver(kernel: &Kernel, task: &mut Task) -> Verdict {
             }
         }
     }
+}
+
+/// `signal` ends the process: if an instruction of its own is the cause, the log says so.
+#[cold]
+fn log_fault(kernel: &Kernel, task: &Task, signal: Signal, info: &SignalInfo) {
+    // Codes of what a program sent are not above 0 (sigaction(2)).
+    if !SignalSet::SYNCHRONOUS.contains(signal) || info.code <= SI_USER {
+        return;
+    }
+    let process = &task.thread.process;
+    let [address, ..] = info.fields;
+    kernel.log(Event::Fault {
+        pid: process.pid,
+        name: &process.name.lock(),
+        signal: signal.number(),
+        address: UserAddr(address as usize),
+        pc: task.context.regs.pc,
+    });
 }
 
 /// Takes the next signal.
