@@ -23,6 +23,7 @@ pub mod mmio;
 pub mod pl011;
 pub mod pl031;
 pub mod pl061;
+pub mod plan;
 pub mod psci;
 pub mod serial;
 pub mod sunxi_wdt;

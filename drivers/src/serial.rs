@@ -100,20 +100,49 @@ macro_rules! each {
     };
 }
 
-impl<W: Window> Uart<W> {
-    /// The driver for `node`, whose registers `window` is. Touches no register.
-    pub fn of(node: &Node<'_>, window: W) -> Result<Self, NoUart> {
+/// Which UART a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// PrimeCell PL011.
+    Pl011,
+    /// 16550 and its kin, with registers so.
+    Uart16550(Layout),
+}
+
+impl Model {
+    /// What the node's `compatible` says, and the properties that go with it.
+    pub fn of(node: &Node<'_>) -> Result<Self, NoUart> {
         let follows = |bindings: &[&str]| bindings.iter().any(|it| node.is_compatible(it));
         if follows(pl011::COMPATIBLE) {
-            let uart = Pl011::new(window).map_err(NoUart::TooSmall)?;
-            return Ok(Uart::Pl011(uart));
+            return Ok(Model::Pl011);
         }
         if follows(uart16550::COMPATIBLE) {
             let layout = Layout::of(node).map_err(NoUart::Tree)?;
-            let uart = Uart16550::new(window, layout).map_err(NoUart::TooSmall)?;
-            return Ok(Uart::Uart16550(uart));
+            return Ok(Model::Uart16550(layout));
         }
         Err(NoUart::Unknown)
+    }
+
+    /// Errors if `size` bytes of registers are too few.
+    pub fn check_size(self, size: usize) -> Result<(), NoUart> {
+        let needed = match self {
+            Model::Pl011 => pl011::WINDOW_SIZE,
+            Model::Uart16550(layout) => layout.size(),
+        };
+        if size < needed {
+            return Err(NoUart::TooSmall(TooSmall { needed, size }));
+        }
+        Ok(())
+    }
+}
+
+impl<W: Window> Uart<W> {
+    /// The driver for a UART of that model, whose registers `window` is. Touches no register.
+    pub fn new(model: Model, window: W) -> Result<Self, TooSmall> {
+        match model {
+            Model::Pl011 => Pl011::new(window).map(Uart::Pl011),
+            Model::Uart16550(layout) => Uart16550::new(window, layout).map(Uart::Uart16550),
+        }
     }
 
     /// Switches the UART on with FIFOs and no interrupts, at the speed that the firmware set. What is being sent is
@@ -256,7 +285,10 @@ mod tests {
         });
         let tree = Tree::new(&bytes).unwrap();
         let window = Memory::new(size);
-        let uart = Uart::of(&tree.find("/serial").unwrap(), &window)?;
+        let model = Model::of(&tree.find("/serial").unwrap())?;
+        let uart = Uart::new(model, &window).map_err(NoUart::TooSmall);
+        assert_eq!(model.check_size(size).err(), uart.as_ref().err().copied());
+        let uart = uart?;
         assert_eq!(window.take_writes(), []);
         Ok(match uart {
             Uart::Pl011(_) => "pl011",

@@ -19,7 +19,6 @@ pub mod clock;
 pub mod descriptor;
 pub mod esr;
 pub mod magazine;
-pub mod range_set;
 pub mod ring;
 pub mod symbols;
 

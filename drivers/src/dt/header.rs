@@ -32,6 +32,18 @@ pub fn total_size(header: &[u8]) -> Result<usize, Error> {
     Ok(size)
 }
 
+/// The end of the blocks of a tree that [`split`] has checked. The reservations come before the others in every tree, or all of it
+/// counts as used.
+pub(super) fn used(whole: &[u8]) -> usize {
+    let field = |index: usize| be32(whole, index * 4).unwrap_or(0) as usize;
+    let (structure, strings, reservations) = (field(2), field(3), field(4));
+    if reservations > structure.min(strings) {
+        return whole.len();
+    }
+    let end = structure.saturating_add(field(9));
+    end.max(strings.saturating_add(field(8))).min(whole.len())
+}
+
 /// A tree cut into its blocks; each lies within it.
 pub(super) struct Blobs<'a> {
     pub(super) whole: &'a [u8],

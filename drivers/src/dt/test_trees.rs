@@ -5,7 +5,7 @@ use std::process::Command;
 use std::string::String;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::vec::Vec;
-use std::{format, fs, println};
+use std::{format, fs, println, vec};
 
 use vm_fdt::{FdtReserveEntry, FdtWriter};
 
@@ -180,9 +180,16 @@ pub(super) fn qemu_virt(machine: &str, cpus: u32) -> Option<Vec<u8>> {
 }
 
 /// A board's tree as QEMU's model of the board edits it before it hands it over; None without QEMU or without the tree.
-pub(super) fn qemu_board(machine: &str, tree: &str) -> Option<Vec<u8>> {
+pub(crate) fn qemu_board(machine: &str, tree: &str) -> Option<Vec<u8>> {
     let given = temporary(tree);
     fs::write(&given, real(tree)?).ok()?;
+    let bytes = qemu_boot(machine, &["-dtb", given.to_str()?]);
+    fs::remove_file(&given).ok()?;
+    bytes
+}
+
+/// The tree of a machine that boots: with command line and initial RAM disk. None without QEMU.
+pub(crate) fn qemu_boot(machine: &str, more: &[&str]) -> Option<Vec<u8>> {
     // A kernel that does nothing, for QEMU reads the tree only with one: no more than the header of an arm64 Image
     // (Documentation/arch/arm64/booting.rst).
     let image = temporary("Image");
@@ -191,28 +198,28 @@ pub(super) fn qemu_board(machine: &str, tree: &str) -> Option<Vec<u8>> {
     header[17] = 16;
     header[56..60].copy_from_slice(b"ARM\x64");
     fs::write(&image, header).ok()?;
-    let bytes = dump(
-        machine,
-        &[
-            "-display",
-            "none",
-            "-serial",
-            "none", //
-            "-kernel",
-            image.to_str()?,
-            "-dtb",
-            given.to_str()?,
-        ],
-    );
-    fs::remove_file(&given).ok()?;
+    let initrd = temporary("initrd");
+    fs::write(&initrd, [0; 0x1_2345]).ok()?;
+    let mut arguments = vec!["-display", "none", "-serial", "none"];
+    arguments.extend(["-append", "console=serial0 quiet -- -c true"]);
+    arguments.extend(["-kernel", image.to_str()?, "-initrd", initrd.to_str()?]);
+    arguments.extend(more);
+    let bytes = dump(machine, &arguments);
     fs::remove_file(&image).ok()?;
+    fs::remove_file(&initrd).ok()?;
     bytes
 }
 
 /// Has QEMU write its tree to a file, and reads that.
 fn dump(machine: &str, arguments: &[&str]) -> Option<Vec<u8>> {
     let file = temporary("dumped.dtb");
-    let status = Command::new("qemu-system-aarch64")
+    let own =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/qemu-pine64/qemu-system-aarch64");
+    let program = match machine {
+        "pine64" => own.as_path(),
+        _ => Path::new("qemu-system-aarch64"),
+    };
+    let status = Command::new(program)
         .args(arguments)
         .arg("-M")
         .arg(format!("{machine},dumpdtb={}", file.display()))
@@ -234,7 +241,7 @@ fn temporary(name: &str) -> PathBuf {
 
 /// A board's tree out of Debian's kernel package, from `.cache/dtb` of the workspace or from HALYARD_DTB_DIR; None, and
 /// a word about it, if it is not there.
-pub(super) fn real(name: &str) -> Option<Vec<u8>> {
+pub(crate) fn real(name: &str) -> Option<Vec<u8>> {
     let directory = std::env::var_os("HALYARD_DTB_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/dtb"),
         PathBuf::from,
@@ -247,21 +254,21 @@ pub(super) fn real(name: &str) -> Option<Vec<u8>> {
 }
 
 /// Numbers for random tests: xorshift64* (Vigna 2016), so that a seed says it all.
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound.max(1) as u64) as usize
     }
 }

@@ -41,6 +41,12 @@ impl<'a> Tree<'a> {
         self.whole.len()
     }
 
+    /// How many bytes of it, from its first, mean something: loaders reserve much more than they fill.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        header::used(self.whole)
+    }
+
     /// The root node.
     #[must_use]
     pub fn root(&self) -> Node<'a> {

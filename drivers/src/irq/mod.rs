@@ -164,6 +164,12 @@ pub fn line(interrupt: &dt::Interrupt<'_>) -> Result<(Line, Option<Trigger>), Er
     }
 }
 
+/// Whether each CPU has a line of that number for itself: PPIs of a GIC (IHI 0048B 2.2.1), timers of a bcm2836.
+#[must_use]
+pub fn is_private(Line(line): Line) -> bool {
+    (16..32).contains(&line)
+}
+
 /// The configuring half.
 #[derive(Debug)]
 pub enum Controller<W> {

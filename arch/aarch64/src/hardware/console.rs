@@ -7,15 +7,15 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use halyard_cell::{SpinGuard, SpinLock};
-use halyard_drivers::dt::{Node, Tree};
-use halyard_drivers::pl011::{self, Pl011};
-use halyard_drivers::serial::{self, NoUart};
-use halyard_drivers::uart16550::{Layout, Uart16550};
+use halyard_drivers::mmio::TooSmall;
+use halyard_drivers::pl011;
+use halyard_drivers::plan::{self, Plan, Wire};
+use halyard_drivers::serial::{self, Model};
+use halyard_drivers::uart16550::Layout;
 
-use super::interrupts::{self, Wire};
+use super::kernel_map::MapError;
 use super::machine;
-use super::power::words;
-use super::registers::{NoRegisters, Registers};
+use super::registers::Registers;
 use crate::ring::Ring;
 
 /// Prints without a line end.
@@ -52,20 +52,15 @@ pub enum EarlyUart {
 
 impl EarlyUart {
     fn open(self) -> Option<Uart> {
-        match self {
-            EarlyUart::Pl011(address) => {
-                let registers = Registers::map(address, pl011::WINDOW_SIZE).ok()?;
-                Pl011::new(registers).ok().map(Uart::Pl011)
-            }
-            EarlyUart::Mini(address) => open_16550(address, Layout::MINI),
-            EarlyUart::DesignWare(address) => open_16550(address, Layout::DESIGNWARE),
-        }
+        let with = |layout: Layout| (Model::Uart16550(layout), layout.size());
+        let (address, (model, size)) = match self {
+            EarlyUart::Pl011(address) => (address, (Model::Pl011, pl011::WINDOW_SIZE)),
+            EarlyUart::Mini(address) => (address, with(Layout::MINI)),
+            EarlyUart::DesignWare(address) => (address, with(Layout::DESIGNWARE)),
+        };
+        let registers = Registers::map(address, size).ok()?;
+        Uart::new(model, registers).ok()
     }
-}
-
-fn open_16550(address: usize, layout: Layout) -> Option<Uart> {
-    let registers = Registers::map(address, layout.size()).ok()?;
-    Uart16550::new(registers, layout).ok().map(Uart::Uart16550)
 }
 
 type Uart = serial::Uart<Registers>;
@@ -84,38 +79,26 @@ pub(crate) fn init_early(uart: EarlyUart) {
     *LAST_WORDS.lock() = uart.open();
 }
 
-/// The UART that the command line names by path or alias (`console=serial0`), else the tree's `stdout-path`, else the first that
-/// we drive.
-fn find<'a>(tree: &Tree<'a>, command_line: &str) -> Option<Node<'a>> {
-    let ours = |node: &Node<'_>| serial::is_driven(node);
-    let wanted = words(command_line).find_map(|word| word.strip_prefix("console="));
-    let wanted = wanted.and_then(|path| tree.find(path)).filter(ours);
-    let named = || tree.stdout().map(|stdout| stdout.node).filter(ours);
-    let first = || tree.nodes().find(|node| ours(node) && node.is_okay());
-    wanted.or_else(named).or_else(first)
-}
-
-/// Takes over the console that the tree names, with input; returns where it interrupts. None: the early console stays.
-pub(crate) fn init(tree: &Tree<'_>, command_line: &str) -> Option<Wire> {
-    let node = find(tree, command_line)?;
-    if let Err(error) = take_over(&node) {
+/// Takes over the console of the plan, with input; returns where it interrupts. None: the early console stays.
+pub(crate) fn init(plan: &Plan<'_>) -> Option<Wire> {
+    let (node, console) = plan.console.as_ref()?;
+    let console = console
+        .inspect_err(|error| println!("console {node}: {error}"))
+        .ok()?;
+    if let Err(error) = take_over(&console) {
         println!("console {node}: {error}");
         return None;
     }
-    let wire = node.interrupt(0).map(|line| interrupts::wire(&line));
-    match wire {
-        Ok(Ok(wire)) => return Some(wire),
-        Ok(Err(error)) => println!("console {node}: no input: {error}"),
-        Err(error) => println!("console {node}: no input: {error}"),
-    }
-    None
+    let wire = console.wire;
+    wire.inspect_err(|error| println!("console {node}: no input: {error}"))
+        .ok()
 }
 
 /// Switches a UART on for reception by interrupt, with the speed that the firmware set, and makes it the console.
-fn take_over(node: &Node<'_>) -> Result<(), NoConsole> {
-    let registers = Registers::of(node, 0).map_err(NoConsole::Registers)?;
-    let mut uart = Uart::of(node, registers).map_err(NoConsole::Uart)?;
-    let last_words = Uart::of(node, registers).map_err(NoConsole::Uart)?;
+fn take_over(console: &plan::Console) -> Result<(), NoConsole> {
+    let registers = Registers::of(console.registers).map_err(NoConsole::Map)?;
+    let mut uart = Uart::new(console.model, registers).map_err(NoConsole::TooSmall)?;
+    let last_words = Uart::new(console.model, registers).map_err(NoConsole::TooSmall)?;
     uart.init();
     uart.set_receive_interrupt(true);
     *CONSOLE.lock() = Some(uart);
@@ -125,15 +108,15 @@ fn take_over(node: &Node<'_>) -> Result<(), NoConsole> {
 
 /// Why a UART cannot be the console.
 enum NoConsole {
-    Registers(NoRegisters),
-    Uart(NoUart),
+    Map(MapError),
+    TooSmall(TooSmall),
 }
 
 impl fmt::Display for NoConsole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoConsole::Registers(error) => error.fmt(f),
-            NoConsole::Uart(error) => error.fmt(f),
+            NoConsole::Map(error) => error.fmt(f),
+            NoConsole::TooSmall(error) => error.fmt(f),
         }
     }
 }

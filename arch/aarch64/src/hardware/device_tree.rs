@@ -53,21 +53,5 @@ pub(crate) fn find(address: u64) -> Result<(Tree<'static>, Range<usize>), NoTree
     let size = size.min(MAX_SIZE);
     let bytes = bytes(start, size)?;
     let tree = Tree::new(bytes).map_err(NoTree::Broken)?;
-    Ok((tree, start..start + used(bytes)))
-}
-
-/// How many bytes of a checked tree mean something: loaders reserve much more than they fill.
-fn used(tree: &[u8]) -> usize {
-    let field = |index: usize| -> usize {
-        let word = tree.get(4 * index..).and_then(|rest| rest.first_chunk());
-        word.map_or(0, |word| u32::from_be_bytes(*word) as usize)
-    };
-    // Ends of structure block (fields 2, 9) and strings (3, 8); the reservations come before both in every tree, or the whole
-    // is kept.
-    let (structure, strings, reservations) = (field(2), field(3), field(4));
-    if reservations > structure.min(strings) {
-        return tree.len();
-    }
-    let end = (structure + field(9)).max(strings + field(8));
-    end.min(tree.len())
+    Ok((tree, start..start + tree.used()))
 }

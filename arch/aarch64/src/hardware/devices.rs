@@ -15,6 +15,7 @@ use halyard_drivers::dt::Tree;
 use halyard_drivers::iproc_rng200::{self, IprocRng200};
 use halyard_drivers::mmio::TooSmall;
 use halyard_drivers::pl031::{self, Pl031};
+use halyard_drivers::plan;
 use halyard_drivers::sunxi_wdt::{self, SunxiWdt};
 
 use super::console::println;
@@ -78,13 +79,23 @@ static CLOCK: Once<u32> = Once::new();
 /// left out, and of watchdogs and clocks the first counts.
 pub(crate) fn init(tree: &Tree<'_>, drivers: &[Driver], mut take: impl FnMut(u32)) {
     for driver in drivers {
-        for node in tree.compatible(driver.compatible) {
-            match Registers::of(&node, 0).map(driver.start) {
-                Ok(Ok(device)) => {
+        for (node, region) in plan::devices(tree, driver.compatible) {
+            let registers = match region.map(Registers::of) {
+                Ok(Ok(registers)) => registers,
+                Ok(Err(error)) => {
+                    println!("{node}: {error}");
+                    continue;
+                }
+                Err(error) => {
+                    println!("{node}: {error}");
+                    continue;
+                }
+            };
+            match (driver.start)(registers) {
+                Ok(device) => {
                     log_at!(info, "driver for {=str}", node.name());
                     keep(device, &mut take);
                 }
-                Ok(Err(error)) => println!("{node}: {error}"),
                 Err(error) => println!("{node}: {error}"),
             }
         }

@@ -13,13 +13,12 @@ use arm_gic::UniqueMmioPointer;
 use arm_gic::gicv3::GicV3;
 use halyard_cell::SpinLock;
 use halyard_core::machine::{CpuId, Irq, MAX_CPUS};
-use halyard_drivers::dt::{Interrupt, Node, Tree};
-use halyard_drivers::irq::{
-    self, BCM2836_DEVICES_COMPATIBLE, BCM2836_LOCAL_COMPATIBLE, Controller, CpuInterface,
-    CpuTarget, Error, GICV2_COMPATIBLE, GICV3_COMPATIBLE, Ipi, Line, Priority,
-};
+use halyard_drivers::dt::Region;
+use halyard_drivers::irq::{Controller, CpuInterface, CpuTarget, Error, Ipi, Priority};
+use halyard_drivers::plan::{self, Plan, Wire};
 
-use super::registers::{NoRegisters, Registers};
+use super::kernel_map::MapError;
+use super::registers::Registers;
 use super::{barrier, console, cpu, panic, power, timer};
 
 /// Bytes that one CPU's redistributor takes (IHI 0069H 12.10): of a GICv3; a GICv4's is longer and not supported.
@@ -28,10 +27,10 @@ const REDISTRIBUTOR: usize = 128 << 10;
 /// Why there is no interrupt controller.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum NoController {
-    /// The tree has none that we drive.
-    None,
+    /// The tree has none, or not where.
+    Plan(plan::NoController),
     /// Its registers cannot be had.
-    Registers(NoRegisters),
+    Map(MapError),
     /// It makes no sense.
     Broken(Error),
 }
@@ -39,15 +38,12 @@ pub(crate) enum NoController {
 impl fmt::Display for NoController {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoController::None => f.write_str("none that is driven here is in the device tree"),
-            NoController::Registers(error) => error.fmt(f),
+            NoController::Plan(error) => error.fmt(f),
+            NoController::Map(error) => error.fmt(f),
             NoController::Broken(error) => error.fmt(f),
         }
     }
 }
-
-/// Where a device's interrupt arrives.
-pub(crate) type Wire = (Line, Option<halyard_drivers::irq::Trigger>);
 
 /// The interrupt controller and what is wired to it.
 pub(crate) struct Interrupts {
@@ -62,16 +58,20 @@ pub(crate) struct Interrupts {
 /// The IPI of `Machine::kick`, and of a panic.
 const KICK: Option<Ipi> = Ipi::new(0);
 
-fn gicv3(node: &Node<'_>) -> Result<GicV3<'static>, NoController> {
-    let distributor = Registers::of(node, 0).map_err(NoController::Registers)?;
-    let redistributors = Registers::of(node, 1).map_err(NoController::Registers)?;
-    let size = node.region(1).map_or(0, |region| region.size as usize);
-    let distributor = NonNull::new(distributor.address() as *mut _);
-    let redistributors = NonNull::new(redistributors.address() as *mut _);
+fn block(region: Region) -> Result<Registers, NoController> {
+    Registers::of(region).map_err(NoController::Map)
+}
+
+fn gicv3(distributor: Region, redistributors: Region) -> Result<GicV3<'static>, NoController> {
+    let size = redistributors.size as usize;
+    let broken = NoController::Broken(Error::BadController);
+    let distributor = NonNull::new(block(distributor)?.address() as *mut _);
+    let redistributors = NonNull::new(block(redistributors)?.address() as *mut _);
     let (Some(distributor), Some(redistributors)) = (distributor, redistributors) else {
-        return Err(NoController::None);
+        return Err(broken);
     };
-    // SAFETY: both blocks are mapped as device memory, for ever, and this is the only driver for them.
+    // SAFETY: both blocks are mapped as device memory, for ever, aligned and as long as the plan has checked, and this is the only
+    // driver for them.
     unsafe {
         GicV3::new(
             UniqueMmioPointer::new(distributor),
@@ -79,24 +79,28 @@ fn gicv3(node: &Node<'_>) -> Result<GicV3<'static>, NoController> {
             size / REDISTRIBUTOR,
         )
     }
-    .map_err(|_| NoController::Broken(Error::BadController))
+    .map_err(|_| broken)
 }
 
-/// The controller that the tree has, in its two halves.
-fn find(tree: &Tree<'_>) -> Result<Halves, NoController> {
-    let first = |bindings: &[&str]| tree.compatible(bindings).next();
-    let block =
-        |node: &Node<'_>, index| Registers::of(node, index).map_err(NoController::Registers);
-    if let Some(node) = first(GICV3_COMPATIBLE) {
-        enable_system_registers();
-        return Ok(Controller::gicv3(gicv3(&node)?));
-    }
-    let halves = if let Some(node) = first(GICV2_COMPATIBLE) {
-        Controller::gicv2(block(&node, 0)?, block(&node, 1)?)
-    } else {
-        let local = first(&[BCM2836_LOCAL_COMPATIBLE]).ok_or(NoController::None)?;
-        let devices = first(&[BCM2836_DEVICES_COMPATIBLE]).ok_or(NoController::None)?;
-        Controller::bcm2836(block(&local, 0)?, block(&devices, 0)?)
+/// The controller that the plan has, in its two halves.
+fn open(plan: &Plan<'_>) -> Result<Halves, NoController> {
+    let halves = match plan.controller.map_err(NoController::Plan)? {
+        plan::Controller::GicV3 {
+            distributor,
+            redistributors,
+            ..
+        } => {
+            enable_system_registers();
+            return Ok(Controller::gicv3(gicv3(distributor, redistributors)?));
+        }
+        plan::Controller::GicV2 {
+            distributor,
+            interface,
+            ..
+        } => Controller::gicv2(block(distributor)?, block(interface)?),
+        plan::Controller::Bcm2836 { local, devices, .. } => {
+            Controller::bcm2836(block(local)?, block(devices)?)
+        }
     };
     halves.map_err(|_| NoController::Broken(Error::BadController))
 }
@@ -104,13 +108,13 @@ fn find(tree: &Tree<'_>) -> Result<Halves, NoController> {
 type Halves = (Controller<Registers>, CpuInterface<Registers>);
 
 impl Interrupts {
-    /// Finds the controller, brings it to a known state, and wires up timer and console.
-    pub(crate) fn find(
-        tree: &Tree<'_>,
+    /// Brings the plan's controller to a known state, and wires up timer and console.
+    pub(crate) fn open(
+        plan: &Plan<'_>,
         timer: Wire,
         console: Option<Wire>,
     ) -> Result<Self, NoController> {
-        let (mut controller, interface) = find(tree)?;
+        let (mut controller, interface) = open(plan)?;
         controller.init();
         Ok(Self {
             controller: SpinLock::new(controller),
@@ -214,9 +218,4 @@ fn enable_system_registers() {
         core::arch::asm!("mrs {v}, S3_0_C12_C12_5", "orr {v}, {v}, #1", "msr S3_0_C12_C12_5, {v}", "isb",
             v = out(reg) _, options(nostack, preserves_flags));
     }
-}
-
-/// The line of a device's interrupt.
-pub(crate) fn wire(interrupt: &Interrupt<'_>) -> Result<Wire, Error> {
-    irq::line(interrupt)
 }

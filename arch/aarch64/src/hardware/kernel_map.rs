@@ -19,7 +19,7 @@ pub(crate) const DEVICE_MAP: usize = 0xffff_8000_0000_0000;
 /// Stacks of the CPUs beyond the first.
 pub(crate) const STACKS: usize = 0xffff_c000_0000_0000;
 /// First physical address that has no place in the maps: one level-1 table each.
-pub(crate) const PHYSICAL_END: usize = 1 << 39;
+pub(crate) const PHYSICAL_END: usize = halyard_drivers::plan::PHYSICAL_END as usize;
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".tables")]

@@ -5,7 +5,7 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use aarch64_cpu::registers::{CNTFRQ_EL0, Readable};
-use halyard_drivers::dt::Tree;
+use halyard_drivers::plan::{self, Plan};
 use halyard_drivers::psci::{Conduit, Psci};
 use smccc::{Call, Hvc, Smc, psci};
 
@@ -21,22 +21,16 @@ static SEMIHOSTING: AtomicBool = AtomicBool::new(false);
 const PANIC_CODE: u8 = 101;
 
 /// What the device tree and the command line say.
-pub(crate) fn init(tree: &Tree<'_>, command_line: &str) {
-    match Psci::find(tree) {
+pub(crate) fn init(plan: &Plan<'_>) {
+    match plan.psci {
         Ok(Some(psci)) => {
             PSCI.set(psci);
         }
         Ok(None) => {}
         Err(error) => println!("PSCI: {error}"),
     }
-    let wanted = words(command_line).any(|word| word == "semihosting");
+    let wanted = plan::words(plan.command_line).any(|word| word == "semihosting");
     SEMIHOSTING.store(wanted, Ordering::Relaxed);
-}
-
-/// The kernel's words of the command line.
-pub(crate) fn words(command_line: &str) -> impl Iterator<Item = &str> {
-    let words = command_line.split_ascii_whitespace();
-    words.take_while(|&word| word != "--")
 }
 
 /// Starts the CPU with affinity `mpidr` at physical address `entry`; whether the firmware did.

@@ -1,6 +1,5 @@
 //! Windows on device registers: where a driver's access becomes a load or a store.
 
-use core::fmt;
 use core::ptr::{read_volatile, write_volatile};
 
 use halyard_drivers::dt;
@@ -15,24 +14,6 @@ pub(crate) struct Registers {
     size: usize,
 }
 
-/// Why registers cannot be had.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum NoRegisters {
-    /// The tree does not say where they are.
-    Tree(dt::Error),
-    /// There is no place to map them.
-    Map(MapError),
-}
-
-impl fmt::Display for NoRegisters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NoRegisters::Tree(error) => error.fmt(f),
-            NoRegisters::Map(error) => error.fmt(f),
-        }
-    }
-}
-
 impl Registers {
     /// Maps the registers at physical `start..start + size` as device memory.
     pub(crate) fn map(start: usize, size: usize) -> Result<Self, MapError> {
@@ -40,10 +21,9 @@ impl Registers {
         Ok(Self { address, size })
     }
 
-    /// Maps entry `index` of the node's `reg`.
-    pub(crate) fn of(node: &dt::Node<'_>, index: usize) -> Result<Self, NoRegisters> {
-        let region = node.region(index).map_err(NoRegisters::Tree)?;
-        Self::map(region.address as usize, region.size as usize).map_err(NoRegisters::Map)
+    /// Maps what the plan found.
+    pub(crate) fn of(region: dt::Region) -> Result<Self, MapError> {
+        Self::map(region.address as usize, region.size as usize)
     }
 
     /// Where they are mapped.

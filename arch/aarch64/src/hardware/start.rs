@@ -10,11 +10,12 @@ use halyard_core::kernel::Kernel;
 use halyard_core::machine::{Frame, PAGE_SIZE};
 use halyard_core::mm::Memory;
 use halyard_drivers::dt::Tree;
+use halyard_drivers::plan::{Plan, Wire};
 
 use super::console::{self, EarlyUart, println};
 use super::device_tree;
 use super::devices::{self, Driver};
-use super::interrupts::{self, Interrupts, Wire};
+use super::interrupts::Interrupts;
 use super::kernel_map::Image;
 use super::log::{self, log_at};
 use super::machine::{self, Aarch64};
@@ -52,10 +53,10 @@ pub fn start(device_tree: u64, board: &'static Board) -> ! {
         Ok(found) => found,
         Err(error) => cannot_boot(format_args!("the device tree at {device_tree:#x}: {error}")),
     };
-    let command_line = tree.chosen().map_or("", |chosen| chosen.bootargs());
-    log::init(command_line);
-    power::init(&tree, command_line);
-    let console = console::init(&tree, command_line);
+    let plan = Plan::of(&tree);
+    log::init(plan.command_line);
+    power::init(&plan);
+    let console = console::init(&plan);
     let ram = match ram::find(&tree, tree_at, tree.cpus().count()) {
         Ok(ram) => ram,
         Err(error) => cannot_boot(format_args!("{error}")),
@@ -68,20 +69,20 @@ pub fn start(device_tree: u64, board: &'static Board) -> ! {
     );
     entropy::init(&tree);
     devices::init(&tree, board.drivers, entropy::add);
-    let machine = bring_up(&tree, console, &ram, entered);
-    run(machine, &tree, ram, command_line)
+    let machine = bring_up(&plan, console, &ram, entered);
+    run(machine, &tree, ram, plan.command_line)
 }
 
 /// Timer and interrupts: all that the core asks for but other CPUs. `entered` is the counter when the kernel was entered.
-fn bring_up(tree: &Tree<'_>, console: Option<Wire>, ram: &Ram, entered: u64) -> &'static Aarch64 {
-    let (timer, hertz) = match find_timer(tree) {
-        Ok(found) => found,
+fn bring_up(plan: &Plan<'_>, console: Option<Wire>, ram: &Ram, entered: u64) -> &'static Aarch64 {
+    let timer = match plan.timer {
+        Ok(timer) => timer,
         Err(error) => cannot_boot(format_args!("the timer: {error}")),
     };
-    let Some(clock) = Clock::new(hertz, entered) else {
+    let Some(clock) = Clock::new(timer.hertz, entered) else {
         cannot_boot(format_args!("the timer's frequency is unknown"));
     };
-    let interrupts = match Interrupts::find(tree, timer, console) {
+    let interrupts = match Interrupts::open(plan, timer.wire, console) {
         Ok(interrupts) => interrupts,
         Err(error) => cannot_boot(format_args!("the interrupt controller: {error}")),
     };
@@ -101,37 +102,6 @@ fn bring_up(tree: &Tree<'_>, console: Option<Wire>, ram: &Ram, entered: u64) -> 
         cannot_boot(format_args!("it was started twice"));
     };
     machine
-}
-
-/// The timer's line and, where the firmware left CNTFRQ_EL0 empty, its frequency (bindings/timer/arm,arch_timer.yaml).
-fn find_timer(tree: &Tree<'_>) -> Result<(Wire, Option<u64>), NoTimer> {
-    let node = tree
-        .compatible(&["arm,armv8-timer", "arm,armv7-timer"])
-        .next();
-    let node = node.ok_or(NoTimer::None)?;
-    // Named, or in the order: secure, physical, virtual.
-    let index = node.interrupt_index("virt").unwrap_or(2);
-    let interrupt = node.interrupt(index).map_err(NoTimer::Tree)?;
-    let wire = interrupts::wire(&interrupt).map_err(NoTimer::Line)?;
-    let hertz = node.u32("clock-frequency").map_err(NoTimer::Tree)?;
-    Ok((wire, hertz.map(u64::from)))
-}
-
-/// Why there is no timer.
-enum NoTimer {
-    None,
-    Tree(halyard_drivers::dt::Error),
-    Line(halyard_drivers::irq::Error),
-}
-
-impl fmt::Display for NoTimer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NoTimer::None => f.write_str("the device tree has none"),
-            NoTimer::Tree(error) => error.fmt(f),
-            NoTimer::Line(error) => error.fmt(f),
-        }
-    }
 }
 
 /// Hands over to the core, and starts the other CPUs once there is a kernel for them.
@@ -160,7 +130,7 @@ fn run(machine: &'static Aarch64, tree: &Tree<'_>, ram: Ram, command_line: &'sta
     KERNEL.set(kernel);
     let started = smp::start_others(tree, ram.frames);
     log_at!(info, "{=usize} other CPUs started", started);
-    ram.frames.give(ram.tree_rest);
+    ram.frames.give(ram.after_tree);
     kernel.run_cpu()
 }
 
