@@ -28,6 +28,9 @@ pub struct Psci {
 const CPU_ON_64: u32 = 0xc400_0003;
 
 impl Psci {
+    /// Its bindings.
+    pub const COMPATIBLE: &[&str] = &["arm,psci-1.0", "arm,psci-0.2", "arm,psci"];
+
     /// The PSCI that the tree tells of; None if it tells of none.
     pub fn find(tree: &Tree<'_>) -> Result<Option<Self>, Error> {
         let standard = &["arm,psci-1.0", "arm,psci-0.2"];

@@ -54,6 +54,8 @@ pub(crate) enum Verb {
     Hil(crate::hil::HilArgs),
     /// Talk to a board over its serial line; backtraces get files and lines
     Monitor(crate::monitor::MonitorArgs),
+    /// Say what the kernel would take from a device tree
+    Dtb(DtbArgs),
     /// Check the rules of the house: who uses whom, where unsafe stands, rustfmt, clippy
     Tidy,
     /// Say what is present, what is missing and how it would be got; changes nothing
@@ -75,6 +77,18 @@ pub(crate) struct BuildArgs {
     /// Build without optimisation, for single-stepping
     #[arg(long)]
     pub(crate) debug: bool,
+}
+
+/// Which tree to read.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DtbArgs {
+    /// Whose drivers count; and without FILE, whose tree: as QEMU's machine hands it over
+    #[command(flatten)]
+    pub(crate) build: BuildArgs,
+
+    /// A device tree
+    #[arg(value_name = "FILE.dtb")]
+    pub(crate) file: Option<std::path::PathBuf>,
 }
 
 /// How to boot.

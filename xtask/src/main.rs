@@ -12,6 +12,7 @@ mod cli;
 mod debug;
 mod differ;
 mod doctor;
+mod dtb;
 mod flash;
 mod hil;
 mod image;
@@ -64,6 +65,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<ExitCode> {
         Verb::Flash(args) => flash::verb(&workspace, ui, consent, &args, cli.yes),
         Verb::Hil(args) => hil::verb(&workspace, ui, consent, &args),
         Verb::Monitor(args) => monitor::verb(&workspace, ui, &args),
+        Verb::Dtb(args) => dtb::verb(&workspace, ui, consent, &args),
         Verb::Tidy => tidy::verb(&workspace, ui, consent),
         Verb::Doctor => doctor::verb(&workspace, ui),
         Verb::Setup => setup::verb(&workspace, ui, consent),

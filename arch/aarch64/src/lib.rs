@@ -53,12 +53,12 @@ mod hardware {
     mod user_table;
 
     pub use console::EarlyUart;
-    pub use devices::Driver;
+    pub use devices::{Driver, bindings, bindings_size};
     pub use start::{Board, start};
 }
 
 #[cfg(target_os = "none")]
-pub use hardware::{Board, Driver, EarlyUart, start};
+pub use hardware::{Board, Driver, EarlyUart, bindings, bindings_size, start};
 
 /// Makes the crate a kernel image for the board that the given static describes.
 #[macro_export]
@@ -69,5 +69,11 @@ macro_rules! board {
         extern "C" fn board_main(device_tree: u64) -> ! {
             $crate::start(device_tree, &$board)
         }
+
+        /// What the image has drivers for, for `cargo xtask dtb`; not loaded.
+        #[used]
+        #[unsafe(link_section = ".bindings")]
+        static BINDINGS: [u8; $crate::bindings_size($board.drivers)] =
+            $crate::bindings($board.drivers);
     };
 }

@@ -20,6 +20,8 @@ pub enum NoMemory {
     Scattered,
     /// So many bytes are too few.
     Little(usize),
+    /// The kernel runs at this address, and no memory is said to be there: what is said of the rest is not to be believed either.
+    Elsewhere(usize),
 }
 
 impl fmt::Display for NoMemory {
@@ -29,6 +31,12 @@ impl fmt::Display for NoMemory {
             NoMemory::Scattered => f.write_str("memory is in too many pieces"),
             NoMemory::Little(bytes) => {
                 write!(f, "{} KiB of memory are free, too little", bytes / 1024)
+            }
+            NoMemory::Elsewhere(at) => {
+                write!(
+                    f,
+                    "the device tree has no memory at {at:#x}, where the kernel is"
+                )
             }
         }
     }
@@ -126,6 +134,13 @@ pub struct Shares {
 
 /// Shares out `ram`, which is of [`banks`]. Errors as there.
 pub fn share_out(tree: &Tree<'_>, ram: &RangeSet, loaded: &Loaded) -> Result<Shares, NoMemory> {
+    if ram.bytes() == 0 {
+        return Err(NoMemory::Little(0));
+    }
+    let image = &loaded.image;
+    if !image.is_empty() && !ram.iter().any(|ram| within(image, &ram)) {
+        return Err(NoMemory::Elsewhere(image.start));
+    }
     let mut free = ram.clone();
     for taken in taken(tree, loaded) {
         remove(&mut free, &taken)?;
@@ -294,6 +309,22 @@ mod tests {
         assert_eq!(shares.initrd, Ok(Some(0x4100_0000..0x4100_3456)));
         assert_eq!(shares.after_initrd, 0x4100_0000..0x4100_3456);
         assert_eq!(shares.after_tree, 0x4200_1000..0x4210_0000);
+    }
+
+    #[test]
+    fn memory_that_the_kernel_is_not_in_is_not_believed() {
+        let bytes = tree(INITRD, &[]);
+        let tree = Tree::new(&bytes).unwrap();
+        let ram = banks(&tree).unwrap().ranges;
+        for start in [0x0020_0000, 0x43f0_0000, 0x8020_0000] {
+            let loaded = Loaded {
+                image: start..start + 0x14_0000,
+                tree: 0..0,
+                tree_end: 0,
+            };
+            let refused = share_out(&tree, &ram, &loaded).err();
+            assert_eq!(refused, Some(NoMemory::Elsewhere(start)));
+        }
     }
 
     #[test]

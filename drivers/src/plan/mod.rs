@@ -29,8 +29,19 @@ pub const PHYSICAL_END: u64 = 1 << 39;
 /// Bytes of registers that a device may have: a tree that says more is wrong, and mapping it would take all tables there are.
 const MOST_REGISTERS: u64 = 256 << 20;
 
+/// Bytes of registers that a UART may have. One that seems to have more is not where the tree says, and whoever spoke there would not
+/// be heard.
+const MOST_OF_A_UART: u64 = 1 << 20;
+
 /// Bindings of the timer (bindings/timer/arm,arch_timer.yaml).
 pub const TIMER_COMPATIBLE: &[&str] = &["arm,armv8-timer", "arm,armv7-timer"];
+
+/// Bindings of interrupt controllers.
+pub const CONTROLLERS: &[&[&str]] = &[
+    GICV3_COMPATIBLE,
+    GICV2_COMPATIBLE,
+    &[BCM2836_LOCAL_COMPATIBLE, BCM2836_DEVICES_COMPATIBLE],
+];
 
 /// Alignment and least size of a GICv3's blocks: a distributor's frame, and a redistributor's two (IHI 0069H 12.10).
 const GICV3_FRAME: u64 = 64 << 10;
@@ -121,6 +132,9 @@ pub struct Console {
 impl Console {
     fn of(node: &Node<'_>) -> Result<Self, NoUart> {
         let registers = registers(node, 0).map_err(NoUart::Tree)?;
+        if registers.size > MOST_OF_A_UART {
+            return Err(NoUart::Tree(Error::BadProperty("reg")));
+        }
         let model = Model::of(node)?;
         model.check_size(registers.size as usize)?;
         Ok(Console {

@@ -13,6 +13,7 @@ use super::readme;
 use super::report::Report;
 use super::session::{Failure, Session};
 use super::target::Bench;
+use super::trees;
 use crate::ui::Ui;
 
 /// The flat image, in bytes.
@@ -31,7 +32,7 @@ pub(crate) const PROMPT: &str = "halyard:/$ ";
 type Check = (&'static str, fn(&Bench<'_>) -> Result<String, Failure>);
 
 /// Every check, in the order they are run.
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 10] = [
     ("image_size_under_1_mib", image_size),
     ("boot_reaches_prompt_and_exit_ends_it", prompt),
     ("readme_session_is_what_the_board_answers", readme::check),
@@ -40,6 +41,14 @@ const CHECKS: [Check; 8] = [
     ("reboot_starts_anew_and_poweroff_ends_it", boards::reboot),
     ("boot_to_init_keeps_its_budgets", budgets),
     ("log_has_its_levels_and_leaves_the_text_whole", log::check),
+    (
+        "hostile_trees_boot_without_the_device_or_are_refused_in_words",
+        trees::named,
+    ),
+    (
+        "trees_with_flipped_bits_never_leave_the_console_silent",
+        trees::flipped,
+    ),
 ];
 
 /// Runs the checks whose names have `filter` in them, then the commands.
@@ -56,12 +65,13 @@ pub(crate) fn run(ui: &Ui, bench: &Bench<'_>, report: &mut Report, filter: Optio
 /// Runs what any board must show: it boots to the prompt, all its CPUs run, a program's exit code leaves it, it resets itself and
 /// goes off, and the exercise runs.
 pub(crate) fn smoke(ui: &Ui, bench: &Bench<'_>, report: &mut Report) {
-    let checks: [Check; 5] = [
+    let checks: [Check; 6] = [
         ("boot_reaches_prompt_and_exit_ends_it", prompt),
         ("boot_brings_up_all_cpus", boards::all_cpus),
         ("boot_command_exit_code_is_the_machines", exit_code),
         ("reboot_starts_anew_and_poweroff_ends_it", boards::reboot),
         ("log_has_its_levels_and_leaves_the_text_whole", log::check),
+        ("watchdog_resets_where_psci_is_missing", trees::watchdog),
     ];
     for (name, check) in checks {
         tell(ui, report, name, || check(bench));

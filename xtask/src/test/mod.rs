@@ -10,6 +10,7 @@ mod readme;
 pub(crate) mod report;
 pub(crate) mod session;
 pub(crate) mod target;
+mod trees;
 
 use std::process::ExitCode;
 

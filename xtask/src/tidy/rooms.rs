@@ -98,7 +98,7 @@ pub(crate) const ROOMS: [Room; 12] = [
     },
     Room {
         dir: "xtask",
-        uses: &["hil-tests", "wire"],
+        uses: &["hil-tests", "drivers", "wire"],
         knows_machines: true,
         ..PORTABLE
     },

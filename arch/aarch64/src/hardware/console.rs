@@ -4,7 +4,7 @@
 //! that it speaks whoever holds the first.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use halyard_cell::{SpinGuard, SpinLock};
 use halyard_drivers::mmio::TooSmall;
@@ -51,6 +51,12 @@ pub enum EarlyUart {
 }
 
 impl EarlyUart {
+    fn address(self) -> usize {
+        let (EarlyUart::Pl011(address) | EarlyUart::Mini(address) | EarlyUart::DesignWare(address)) =
+            self;
+        address
+    }
+
     fn open(self) -> Option<Uart> {
         let with = |layout: Layout| (Model::Uart16550(layout), layout.size());
         let (address, (model, size)) = match self {
@@ -68,6 +74,8 @@ type Uart = serial::Uart<Registers>;
 static CONSOLE: SpinLock<Option<Uart>> = SpinLock::new(None);
 /// For a panic.
 static LAST_WORDS: SpinLock<Option<Uart>> = SpinLock::new(None);
+/// Where the early console's registers are, physical; 0 without one.
+static EARLY_AT: AtomicUsize = AtomicUsize::new(0);
 static SEIZED: AtomicBool = AtomicBool::new(false);
 /// Input; put under the lock of `CONSOLE`, taken under that of `READER`.
 static INPUT: Ring = Ring::new();
@@ -77,6 +85,7 @@ static READER: SpinLock<()> = SpinLock::new(());
 pub(crate) fn init_early(uart: EarlyUart) {
     *CONSOLE.lock() = uart.open();
     *LAST_WORDS.lock() = uart.open();
+    EARLY_AT.store(uart.address(), Ordering::Relaxed);
 }
 
 /// Takes over the console of the plan, with input; returns where it interrupts. None: the early console stays.
@@ -85,6 +94,11 @@ pub(crate) fn init(plan: &Plan<'_>) -> Option<Wire> {
     let console = console
         .inspect_err(|error| println!("console {node}: {error}"))
         .ok()?;
+    let at = console.registers.address;
+    if at != EARLY_AT.load(Ordering::Relaxed) as u64 {
+        // Whoever listens here learns why it becomes silent: the tree may be wrong.
+        println!("the console goes on at {node}, {at:#x}");
+    }
     if let Err(error) = take_over(&console) {
         println!("console {node}: {error}");
         return None;

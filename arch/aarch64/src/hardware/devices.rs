@@ -72,6 +72,43 @@ impl Driver {
     };
 }
 
+/// How many bytes [`bindings`] needs for these drivers.
+#[must_use]
+pub const fn bindings_size(drivers: &[Driver]) -> usize {
+    let (mut size, mut driver) = (0, 0);
+    while driver < drivers.len() {
+        let (texts, mut text) = (drivers[driver].compatible, 0);
+        while text < texts.len() {
+            size += texts[text].len() + 1;
+            text += 1;
+        }
+        driver += 1;
+    }
+    size
+}
+
+/// The bindings that the drivers follow, each with a zero byte behind it: for whoever reads the kernel's file. `SIZE` is
+/// [`bindings_size`]'s.
+#[must_use]
+pub const fn bindings<const SIZE: usize>(drivers: &[Driver]) -> [u8; SIZE] {
+    let mut all = [0; SIZE];
+    let (mut at, mut driver) = (0, 0);
+    while driver < drivers.len() {
+        let (texts, mut text) = (drivers[driver].compatible, 0);
+        while text < texts.len() {
+            let (bytes, mut byte) = (texts[text].as_bytes(), 0);
+            while byte < bytes.len() {
+                all[at + byte] = bytes[byte];
+                byte += 1;
+            }
+            at += bytes.len() + 1;
+            text += 1;
+        }
+        driver += 1;
+    }
+    all
+}
+
 static WATCHDOG: Once<SpinLock<Box<dyn Watchdog>>> = Once::new();
 static CLOCK: Once<u32> = Once::new();
 
