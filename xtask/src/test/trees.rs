@@ -1,5 +1,5 @@
 //! Boots with device trees that are not as they should be: each says in words why it cannot go on, or comes to the prompt without what
-//! is missing. The machine's own tree is damaged and put into memory beside the kernel, which is entered as a loader would enter
+//! is missing. The machine's own tree is damaged and put into memory behind the kernel, which is entered as a loader would enter
 //! it; so no loader mends the tree on the way.
 
 use std::fs;
@@ -18,10 +18,12 @@ use super::session::{Failure, Session};
 use super::target::Bench;
 use crate::dtb;
 
-/// Where the tree is put, in virt's memory and the Pine64's.
-const TREE: u64 = 0x5000_0000;
-/// Where the kernel is put: as every loader does, on a boundary of 2 MiB.
+/// Where QEMU puts a kernel that is no arm64 Image (`hw/arm/boot.c`), in virt's memory and the Pine64's.
+const BLOB: u64 = 0x4008_0000;
+/// Where the kernel is within it: as every loader has it, on a boundary of 2 MiB.
 const KERNEL: u64 = 0x4020_0000;
+/// Where the tree is: behind all that a kernel may take.
+const TREE: u64 = 0x4080_0000;
 
 /// What the kernel says before it goes to a console that the tree has elsewhere.
 const MOVED: &str = "the console goes on at ";
@@ -128,12 +130,12 @@ const CASES: &[Case] = &[
     Case {
         name: "tree_with_flipped_magic_is_refused",
         damage: Damage::Header(0, 0xd00d_feec),
-        says: &["the device tree at 0x50000000: starts with 0xd00dfeec, not 0xd00dfeed"],
+        says: &["the device tree at 0x40800000: starts with 0xd00dfeec, not 0xd00dfeed"],
     },
     Case {
         name: "tree_that_says_it_is_cut_short_is_refused",
         damage: Damage::Header(1, 0x800),
-        says: &["Halyard cannot boot: the device tree at 0x50000000: "],
+        says: &["Halyard cannot boot: the device tree at 0x40800000: "],
     },
     Case {
         name: "tree_that_is_not_there_is_refused",
@@ -237,8 +239,7 @@ fn boot(
 /// The machine's own tree, and what a boot with another is made of.
 struct Files {
     tree: Vec<u8>,
-    damaged: PathBuf,
-    stub: PathBuf,
+    blob: PathBuf,
 }
 
 impl Files {
@@ -259,8 +260,7 @@ impl Files {
         put(&mut tree, 4, used as u32);
         Ok(Self {
             tree,
-            damaged: products.join("damaged.dtb"),
-            stub: products.join("stub.bin"),
+            blob: products.join("damaged.bin"),
         })
     }
 
@@ -272,26 +272,26 @@ impl Files {
         at: u64,
         resets: bool,
     ) -> Result<Session, Failure> {
-        let written = fs::write(&self.damaged, tree).and_then(|()| fs::write(&self.stub, stub(at)));
-        written.map_err(|error| error.to_string())?;
-        let mut board = bench.board.clone();
-        for (file, at) in [(bench.kernel, KERNEL), (&self.damaged, TREE)] {
-            let device = format!("loader,file={},addr={at:#x},force-raw=on", file.display());
-            board.args.extend(["-device".into(), device]);
+        let kernel = fs::read(bench.kernel).map_err(|error| error.to_string())?;
+        let mut blob = stub(at);
+        for (part, at) in [(kernel.as_slice(), KERNEL), (tree, TREE)] {
+            blob.resize((at - BLOB) as usize, 0);
+            blob.extend(part);
         }
+        fs::write(&self.blob, blob).map_err(|error| error.to_string())?;
         let options = Options {
             resets,
             ..bench.options.clone()
         };
         let stub = Bench {
             name: bench.name,
-            board: &board,
-            kernel: &self.stub,
+            board: bench.board,
+            kernel: &self.blob,
             products: bench.products,
             options: options.clone(),
         };
         let boot = Boot {
-            kernel: self.stub.clone(),
+            kernel: self.blob.clone(),
             initrd: Some(bench.products.initramfs.clone()),
             args: BootArgs::new(),
         };
