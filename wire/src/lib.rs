@@ -10,5 +10,6 @@ extern crate std;
 
 pub mod checksum;
 pub mod frame;
+pub mod load;
 pub mod rzcobs;
 pub mod split;

@@ -2,12 +2,13 @@
 //!
 //! Onto a card that is mounted, [`partition`] replaces our files and touches nothing else. Onto a whole disk, [`disk`] says what
 //! it is and why it may not be written, [`confirm`] has a person say so, [`writer`] writes and reads back. [`mounts`] reads what is
-//! mounted where.
+//! mounted where. [`uart`] sends to a chainloader instead.
 
 mod confirm;
 mod disk;
 mod mounts;
 mod partition;
+mod uart;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ Examples:
   cargo xtask flash --board rpi4 --to /media/me/HALYARD   that one; our files are replaced, no others
   cargo xtask flash --board rpi4 --device /dev/sdX --dry-run   what would be written over
   cargo xtask flash --board rpi4 --device /dev/sdX        a whole card: EVERYTHING on it is lost
+  cargo xtask flash --board rpi4 --via uart               to the chainloader, over the serial line
 
 A whole disk is written only if it is removable, of at most --largest GiB, and nothing of it is
 mounted or in use. Model and serial number are shown and must be typed back; --yes answers for a
@@ -51,6 +53,18 @@ pub(crate) struct FlashArgs {
     #[arg(long, value_name = "DISK")]
     device: Option<PathBuf>,
 
+    /// Not onto a card: to a board whose card has the chainloader (made with --chainloader)
+    #[arg(long, value_name = "WAY", conflicts_with_all = ["to", "device", "chainloader"])]
+    via: Option<Via>,
+
+    /// The serial line for --via uart [default: the one USB serial cable]
+    #[arg(long, short, value_name = "DEVICE", requires = "via")]
+    port: Option<String>,
+
+    /// Bits a second on that line
+    #[arg(long, value_name = "RATE", default_value_t = 115_200)]
+    baud: u32,
+
     /// Say what would be written where, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -58,6 +72,13 @@ pub(crate) struct FlashArgs {
     /// Refuse disks larger than so many GiB
     #[arg(long, value_name = "GIB", default_value_t = 64)]
     largest: u64,
+}
+
+/// A way to a board that does not touch its card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Via {
+    /// The chainloader on its serial line
+    Uart,
 }
 
 /// Writes where it was asked to; without being asked, onto a mounted card of ours. `yes` is the word of the command line:
@@ -69,6 +90,18 @@ pub(crate) fn verb(
     args: &FlashArgs,
     yes: bool,
 ) -> Result<ExitCode> {
+    if args.via == Some(Via::Uart) {
+        let port = args.port.as_deref();
+        return uart::send(
+            workspace,
+            ui,
+            consent,
+            &args.card,
+            port,
+            args.baud,
+            args.dry_run,
+        );
+    }
     image::card(workspace, &args.card.build.board)?;
     match &args.device {
         Some(device) => whole(workspace, ui, consent, args, device, yes),

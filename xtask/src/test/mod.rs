@@ -1,6 +1,7 @@
 //! `cargo xtask test`: host tests, model-checked tests, tests on the target; one closing line with the sum.
 
 mod boards;
+mod chainloader;
 mod checks;
 mod commands;
 mod host;

@@ -34,7 +34,7 @@ const PORTABLE: Room = Room {
 };
 
 /// Every room. A directory within another's comes before it.
-pub(crate) const ROOMS: [Room; 12] = [
+pub(crate) const ROOMS: [Room; 13] = [
     Room {
         dir: "abi",
         ..PORTABLE
@@ -75,6 +75,12 @@ pub(crate) const ROOMS: [Room; 12] = [
         dir: "bsp",
         uses: &["core", "arch", "drivers"],
         allows_unsafe: true,
+        knows_machines: true,
+        ..PORTABLE
+    },
+    Room {
+        dir: "chainloader",
+        uses: &["arch/bare", "drivers", "wire"],
         knows_machines: true,
         ..PORTABLE
     },

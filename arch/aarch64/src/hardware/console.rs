@@ -84,20 +84,11 @@ pub(crate) fn init_early(uart: EarlyUart) {
     *LAST_WORDS.lock() = uart.open();
 }
 
-/// The UART that the command line names by path or alias (`console=serial0`), else the tree's `stdout-path`, else the first that
-/// we drive.
-fn find<'a>(tree: &Tree<'a>, command_line: &str) -> Option<Node<'a>> {
-    let ours = |node: &Node<'_>| serial::is_driven(node);
-    let wanted = words(command_line).find_map(|word| word.strip_prefix("console="));
-    let wanted = wanted.and_then(|path| tree.find(path)).filter(ours);
-    let named = || tree.stdout().map(|stdout| stdout.node).filter(ours);
-    let first = || tree.nodes().find(|node| ours(node) && node.is_okay());
-    wanted.or_else(named).or_else(first)
-}
-
 /// Takes over the console that the tree names, with input; returns where it interrupts. None: the early console stays.
 pub(crate) fn init(tree: &Tree<'_>, command_line: &str) -> Option<Wire> {
-    let node = find(tree, command_line)?;
+    // `console=serial0`.
+    let wanted = words(command_line).find_map(|word| word.strip_prefix("console="));
+    let node = serial::console(tree, wanted)?;
     if let Err(error) = take_over(&node) {
         println!("console {node}: {error}");
         return None;
