@@ -22,6 +22,7 @@ pub mod qemu;
 pub mod results;
 pub mod rig;
 pub mod rig_file;
+pub mod sealed;
 pub mod serial;
 pub mod suite;
 pub mod tap;

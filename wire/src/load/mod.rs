@@ -34,6 +34,13 @@ pub fn sum(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes)
 }
 
+/// The CRC-32 of parts in a row.
+pub(crate) fn sum_of(parts: &[&[u8]]) -> u32 {
+    let mut digest = CRC.digest();
+    parts.iter().for_each(|part| digest.update(part));
+    digest.finalize()
+}
+
 /// Into how many blocks so many bytes are cut.
 #[must_use]
 pub const fn blocks(bytes: u32) -> u32 {

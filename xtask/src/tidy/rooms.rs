@@ -93,7 +93,7 @@ pub(crate) const ROOMS: [Room; 13] = [
     },
     Room {
         dir: "userspace",
-        uses: &["abi", "userspace/rt"],
+        uses: &["abi", "userspace/rt", "wire"],
         ..PORTABLE
     },
     Room {
