@@ -119,6 +119,8 @@ impl<W: Window> Pl011<W> {
             line.set(UARTLCR_H::WLEN::Bits8.value);
         }
         self.start(line);
+        // QEMU's hands on no byte that came before, until it is asked for one; to the device it means nothing.
+        let _ = self.window.at(UARTDR).get();
     }
 
     /// Like [`Pl011::init`], at `baud` bits per second from a clock of `clock_hz`, eight bits, no parity. On error

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::dt::Node;
+use crate::dt::{Node, Tree};
 use crate::mmio::{TooSmall, Window};
 use crate::pl011::{self, Pl011};
 use crate::uart16550::{self, Layout, Uart16550};
@@ -65,6 +65,16 @@ pub enum Uart<W> {
 pub fn is_driven(node: &Node<'_>) -> bool {
     let mut bindings = pl011::COMPATIBLE.iter().chain(uart16550::COMPATIBLE);
     bindings.any(|binding| node.is_compatible(binding))
+}
+
+/// The UART to talk over: the one that `wanted` names by path or alias, else the tree's `stdout-path`, else the first that is driven
+/// here and switched on.
+#[must_use]
+pub fn console<'a>(tree: &Tree<'a>, wanted: Option<&str>) -> Option<Node<'a>> {
+    let wanted = wanted.and_then(|path| tree.find(path)).filter(is_driven);
+    let named = || tree.stdout().map(|stdout| stdout.node).filter(is_driven);
+    let first = || tree.nodes().find(|node| is_driven(node) && node.is_okay());
+    wanted.or_else(named).or_else(first)
 }
 
 /// Why a node is no UART that is driven here.
@@ -269,7 +279,6 @@ stream_traits!(Uart);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dt::Tree;
     use crate::dt::test_trees::build;
     use crate::mmio::fake::Memory;
 
@@ -303,6 +312,36 @@ mod tests {
             assert_eq!(uart(compatible, 0x400), Ok("16550"));
         }
         assert_eq!(uart("test,uart", 0x1000), Err(NoUart::Unknown));
+    }
+
+    #[test]
+    fn console_is_the_one_asked_for_else_the_trees_else_the_first() {
+        let tree_with = |stdout: Option<&str>| {
+            build(|tree| {
+                let root = tree.begin_node("")?;
+                if let Some(path) = stdout {
+                    let chosen = tree.begin_node("chosen")?;
+                    tree.property_string("stdout-path", path)?;
+                    tree.end_node(chosen)?;
+                }
+                for (name, status) in [("a", "disabled"), ("b", "okay"), ("c", "okay")] {
+                    let node = tree.begin_node(name)?;
+                    tree.property_string("compatible", "arm,pl011")?;
+                    tree.property_string("status", status)?;
+                    tree.end_node(node)?;
+                }
+                tree.end_node(root)
+            })
+        };
+        let name = |stdout, wanted| {
+            let bytes = tree_with(stdout);
+            let tree = Tree::new(&bytes).unwrap();
+            console(&tree, wanted).map(|node| std::string::String::from(node.name()))
+        };
+        assert_eq!(name(None, None).as_deref(), Some("b"));
+        assert_eq!(name(Some("/c:115200"), None).as_deref(), Some("c"));
+        assert_eq!(name(Some("/c"), Some("/a")).as_deref(), Some("a"));
+        assert_eq!(name(Some("/c"), Some("/nothing")).as_deref(), Some("c"));
     }
 
     #[test]

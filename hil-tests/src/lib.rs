@@ -6,7 +6,7 @@
 //! [`qemu`] makes a machine of a board, [`console`] reads its serial line against a deadline, [`tap`] understands
 //! what a test program prints, [`suite`] puts them together and gives a [`verdict::Verdict`] for each test. For many boards
 //! at once [`rig_file`] says what stands where, [`serial`] opens their lines, [`place`] runs the suites from the shell's prompt,
-//! and [`results`] and [`page`] write it down.
+//! [`load`] sends kernels to a chainloader, and [`results`] and [`page`] write it down.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ pub mod board;
 pub mod board_rig;
 pub mod bootargs;
 pub mod console;
+pub mod load;
 pub mod page;
 pub mod place;
 pub mod pty;
@@ -21,6 +22,7 @@ pub mod qemu;
 pub mod results;
 pub mod rig;
 pub mod rig_file;
+pub mod sealed;
 pub mod serial;
 pub mod suite;
 pub mod tap;

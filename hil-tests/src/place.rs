@@ -1,5 +1,6 @@
 //! Runs suites on a board in its place: to the shell's prompt, then each suite as a person would type it.
 //!
+//! Results come sealed ([`crate::sealed`]), so that text on the line is never taken for one, nor one that came damaged for whole.
 //! Nothing here knows whether the board is real. A kernel is blamed for what it did after it first spoke; before that it is
 //! NOBOOT, and what the bench did is INFRA or FLASH.
 
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::console::{Console, Event};
 use crate::rig::{Boot, Rig};
-use crate::tap::Collector;
+use crate::sealed::Sealed;
 use crate::verdict::{Case, Verdict};
 
 /// What the shell prompts with.
@@ -192,8 +193,8 @@ impl Run<'_> {
     /// Runs a suite from the prompt; says whether the board is fit for the next.
     fn suite(&mut self, console: &mut Console, suite: &str, filter: Option<&str>) -> bool {
         let words = filter.map_or(String::new(), |filter| format!(" {filter}"));
-        let line = format!("/bin/{suite}{words}; echo {END} $?\r");
-        let mut collector = Collector::new(suite);
+        let line = format!("/bin/{suite} --sealed{words}; echo {END} $?\r");
+        let mut collector = Sealed::new(suite);
         let end = match console.send(&line) {
             Ok(()) => self.collect(console, &mut collector),
             Err(_) => End::Gone,
@@ -242,7 +243,7 @@ impl Run<'_> {
     }
 
     /// Takes lines until the suite's end.
-    fn collect(&mut self, console: &mut Console, collector: &mut Collector) -> End {
+    fn collect(&mut self, console: &mut Console, collector: &mut Sealed) -> End {
         let deadline = Instant::now() + self.patience.total;
         let mut panic = None;
         loop {

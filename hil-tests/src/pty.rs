@@ -147,6 +147,33 @@ impl PtyRig {
         }
     }
 
+    /// Makes the machine as it is before its first instruction; gives the name of its serial line.
+    pub fn reset(&mut self, boot: &Boot) -> Result<String, RigError> {
+        let same = self.running.as_mut().is_some_and(|running| {
+            running.boot == *boot
+                && running
+                    .child
+                    .try_wait()
+                    .is_ok_and(|status| status.is_none())
+        });
+        if same {
+            self.order(&qmp::stop {})?;
+            self.order(&qmp::system_reset {})?;
+        } else {
+            self.stop();
+            self.running = Some(self.start(boot)?);
+        }
+        match &self.running {
+            Some(running) => Ok(running.port.clone()),
+            None => Err(self.failed("it did not start")),
+        }
+    }
+
+    /// Lets it run.
+    pub fn go(&mut self) -> Result<(), RigError> {
+        self.order(&qmp::cont {})
+    }
+
     fn stop(&mut self) {
         if let Some(mut running) = self.running.take() {
             // It may have left by itself, which is as good.
@@ -163,26 +190,10 @@ impl Rig for PtyRig {
     }
 
     fn power_on(&mut self, boot: &Boot) -> Result<Console, RigError> {
-        let same = self.running.as_mut().is_some_and(|running| {
-            running.boot == *boot
-                && running
-                    .child
-                    .try_wait()
-                    .is_ok_and(|status| status.is_none())
-        });
-        if same {
-            self.order(&qmp::stop {})?;
-            self.order(&qmp::system_reset {})?;
-        } else {
-            self.stop();
-            self.running = Some(self.start(boot)?);
-        }
-        let Some(port) = self.running.as_ref().map(|running| running.port.clone()) else {
-            return Err(self.failed("it did not start"));
-        };
+        let port = self.reset(boot)?;
         // What the machine says before somebody listens would be lost.
         let console = serial::open(&self.name, &port, BAUD)?;
-        self.order(&qmp::cont {})?;
+        self.go()?;
         Ok(console)
     }
 

@@ -64,6 +64,9 @@ pub struct Serial {
     /// The command that puts a kernel on it while it is off: `{kernel}`, `{initramfs}` and `{args}` are filled in.
     #[serde(default)]
     pub flash: Vec<String>,
+    /// Its card has the chainloader: the kernel comes over the serial line, each time it is switched on.
+    #[serde(default)]
+    pub chainloader: bool,
 }
 
 fn baud() -> u32 {
@@ -124,6 +127,16 @@ impl RigFile {
                     entry.place
                 )));
             }
+            if entry
+                .serial
+                .as_ref()
+                .is_some_and(|serial| serial.chainloader && !serial.flash.is_empty())
+            {
+                return Err(RigFileError::Wrong(format!(
+                    "the place '{}' has both a chainloader and a command that flashes",
+                    entry.place
+                )));
+            }
         }
         Ok(file)
     }
@@ -177,5 +190,7 @@ mod tests {
         let one = "[[board]]\nplace='a'\nboard='b'\n[board.qemu]\n";
         assert!(refusal(&format!("{one}{one}")).contains("two places"));
         assert!(refusal("[[board]]\nplace='a'\nboard='b'\ncolour='red'\n").contains("colour"));
+        let both = "[[board]]\nplace='a'\nboard='b'\n[board.serial]\nport='p'\nflash=['f']\nchainloader=true\n";
+        assert!(refusal(both).contains("both a chainloader"));
     }
 }

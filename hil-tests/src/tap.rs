@@ -149,6 +149,13 @@ impl Collector {
         }
     }
 
+    /// Takes a line that is no result, whatever it looks like: a note of the test that follows.
+    pub fn note(&mut self, line: &str) {
+        if !line.trim().is_empty() {
+            self.pending.push(line.trim_end().into());
+        }
+    }
+
     /// Whether every planned test has reported, or the suite gave up: nothing more is to be waited for.
     pub fn complete(&self) -> bool {
         self.bailed.is_some() || self.planned.is_some_and(|planned| self.seen >= planned)

@@ -10,5 +10,7 @@ extern crate std;
 
 pub mod checksum;
 pub mod frame;
+pub mod load;
+pub mod result;
 pub mod rzcobs;
 pub mod split;

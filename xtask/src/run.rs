@@ -303,6 +303,7 @@ mod tests {
         let products = Products {
             elf: "e".into(),
             image: "i".into(),
+            chainloader: "c".into(),
             initramfs: "r".into(),
             testing: "t".into(),
             programs: Vec::new(),

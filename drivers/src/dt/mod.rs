@@ -15,6 +15,7 @@ mod header;
 mod interrupt;
 mod memory;
 mod node;
+mod tell;
 mod token;
 mod tree;
 
@@ -37,4 +38,5 @@ pub use header::{MAX_SIZE, total_size};
 pub use interrupt::{Interrupt, Interrupts, MAX_INTERRUPT_CELLS};
 pub use memory::Reserved;
 pub use node::{MAX_DEPTH, Node, Property, Strings};
+pub use tell::Told;
 pub use tree::{Nodes, Tree};

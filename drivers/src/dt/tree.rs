@@ -10,7 +10,7 @@ use super::token::{Blocks, Token};
 #[derive(Clone, Copy)]
 pub struct Tree<'a> {
     pub(super) whole: &'a [u8],
-    blocks: Blocks<'a>,
+    pub(super) blocks: Blocks<'a>,
     root_start: u32,
 }
 

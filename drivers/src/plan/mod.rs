@@ -107,15 +107,10 @@ pub fn devices<'a, 'b>(
     nodes.map(|node| (node, registers(&node, 0)))
 }
 
-/// The UART that the command line names by path or alias (`console=serial0`), else the tree's `stdout-path`, else the first that
-/// is driven.
+/// The UART to talk over; the command line may name it (`console=serial0`).
 fn find_console<'a>(tree: &Tree<'a>, command_line: &str) -> Option<Node<'a>> {
-    let ours = |node: &Node<'_>| serial::is_driven(node);
     let wanted = words(command_line).find_map(|word| word.strip_prefix("console="));
-    let wanted = wanted.and_then(|path| tree.find(path)).filter(ours);
-    let named = || tree.stdout().map(|stdout| stdout.node).filter(ours);
-    let first = || tree.nodes().find(|node| ours(node) && node.is_okay());
-    wanted.or_else(named).or_else(first)
+    serial::console(tree, wanted)
 }
 
 /// A UART, and where it interrupts.
@@ -130,7 +125,11 @@ pub struct Console {
 }
 
 impl Console {
-    fn of(node: &Node<'_>) -> Result<Self, NoUart> {
+    /// What the tree says of that UART.
+    ///
+    /// # Errors
+    /// There is no driver, or the registers are not those of such a UART.
+    pub fn of(node: &Node<'_>) -> Result<Self, NoUart> {
         let registers = registers(node, 0).map_err(NoUart::Tree)?;
         if registers.size > MOST_OF_A_UART {
             return Err(NoUart::Tree(Error::BadProperty("reg")));

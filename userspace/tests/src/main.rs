@@ -1,6 +1,7 @@
 //! On-target tests: each rule that a program relies on, held against the kernel that runs them.
 //!
-//! `tests [FILTER...]` runs the tests with one of the words in their name and prints TAP; `tests list` names them. They
+//! `tests [--sealed] [FILTER...]` runs the tests with one of the words in their name and prints TAP, with `--sealed` in lines that tell
+//! whether they came whole over a serial line; `tests list` names them. They
 //! hold on Linux arm64 as well, which is the judge of what they expect: `cargo xtask test --on linux`.
 //! Each test runs in a process of its own with a deadline, so that a hang or a crash fails one test.
 
@@ -70,6 +71,8 @@ mod unix_stream;
 mod wait;
 
 use halyard_rt::prelude::*;
+use halyard_wire::result::Sealer;
+use runner::Told;
 
 /// The suites, in the order they run: what others rest on comes first.
 const SUITES: &[&[runner::Test]] = &[
@@ -141,6 +144,7 @@ fn main() -> i32 {
             names.for_each(|name| println!("{name}"));
             0
         }
-        filters => runner::run(SUITES, filters),
+        ["--sealed", filters @ ..] => runner::run(SUITES, filters, Told::Sealed(Sealer::default())),
+        filters => runner::run(SUITES, filters, Told::Plain),
     }
 }

@@ -6,6 +6,7 @@ use halyard_rt::mm::{Mapping, PAGE, PROT_READ, PROT_WRITE, Sharing};
 use halyard_rt::process::{Pid, Status};
 use halyard_rt::raw::general::WNOHANG;
 use halyard_rt::{prelude::*, signal};
+use halyard_wire::result::Sealer;
 
 use crate::support::{Failure, Outcome};
 
@@ -34,31 +35,58 @@ const PASSED: i32 = 0;
 const FAILED: i32 = 1;
 const SKIPPED: i32 = 77;
 
+/// How results are told.
+pub(crate) enum Told {
+    /// As lines of TAP.
+    Plain,
+    /// The same, each sealed ([`halyard_wire::result`]), for a reader at the other end of a serial line.
+    Sealed(Sealer),
+}
+
+impl Told {
+    fn line(&mut self, text: &str) {
+        match self {
+            Told::Plain => println!("{text}"),
+            Told::Sealed(sealer) => {
+                let mut line = String::new();
+                // A string takes what it is given.
+                let _ = sealer.seal(text, &mut line);
+                print!("{line}");
+            }
+        }
+    }
+}
+
 /// Runs the tests that a filter names, all without filter; 0 if none failed.
-pub(crate) fn run(suites: &[&[Test]], filters: &[&str]) -> i32 {
+pub(crate) fn run(suites: &[&[Test]], filters: &[&str], mut told: Told) -> i32 {
     let chosen = |test: &&Test| {
         filters.is_empty() || filters.iter().any(|filter| test.name.contains(filter))
     };
     let tests: Vec<&Test> = suites.iter().copied().flatten().filter(chosen).collect();
-    println!("TAP version 14\n1..{}", tests.len());
+    told.line("TAP version 14");
+    told.line(&format!("1..{}", tests.len()));
     let mut failed = 0;
     for (index, test) in tests.iter().enumerate() {
         let number = index + 1;
         let name = test.name;
         match run_one(test) {
-            Verdict::Passed => println!("ok {number} - {name}"),
-            Verdict::Skipped(why) => println!("ok {number} - {name} # SKIP {why}"),
+            Verdict::Passed => told.line(&format!("ok {number} - {name}")),
+            Verdict::Skipped(why) => told.line(&format!("ok {number} - {name} # SKIP {why}")),
             Verdict::Failed(why) => {
                 failed += 1;
-                println!("# {name}: {why}\nnot ok {number} - {name} # {why}");
+                told.line(&format!("# {name}: {why}"));
+                told.line(&format!("not ok {number} - {name} # {why}"));
             }
             Verdict::Immortal => {
-                println!("Bail out! {name}: SIGKILL does not end it");
+                told.line(&format!("Bail out! {name}: SIGKILL does not end it"));
                 return 1;
             }
         }
     }
-    println!("# {} passed, {failed} failed", tests.len() - failed);
+    told.line(&format!(
+        "# {} passed, {failed} failed",
+        tests.len() - failed
+    ));
     i32::from(failed > 0)
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Products {
     pub(crate) elf: PathBuf,
     /// The kernel as a flat arm64 Image.
     pub(crate) image: PathBuf,
+    /// The chainloader as a flat arm64 Image; the same for every board.
+    pub(crate) chainloader: PathBuf,
     /// The initramfs that is booted ordinarily: without what only tests run.
     pub(crate) initramfs: PathBuf,
     /// The initramfs with everything.
@@ -65,6 +67,7 @@ pub(crate) fn verb(
     for path in [
         &products.elf,
         &products.image,
+        &products.chainloader,
         &products.initramfs,
         &products.testing,
     ] {
@@ -99,6 +102,9 @@ pub(crate) fn build(
     make(workspace, ui, &toolchain, board, args)
 }
 
+/// The package of the chainloader.
+const CHAINLOADER: &str = "halyard-chainloader";
+
 /// Builds with the tools that are there.
 fn make(
     workspace: &Workspace,
@@ -109,7 +115,7 @@ fn make(
 ) -> Result<Products> {
     let out = workspace.products(&args.board)?;
     let manifest = initramfs::Manifest::read(workspace)?;
-    let mut packages = vec![board.package.as_str()];
+    let mut packages = vec![board.package.as_str(), CHAINLOADER];
     packages.extend(manifest.rust_packages());
     let step = ui.step(format!(
         "building the kernel and the programs with rustc {}",
@@ -125,6 +131,8 @@ fn make(
     let flat = image::flatten(&filled)
         .with_context(|| format!("the kernel {} is not bootable", elf.display()))?;
     write(&image, &flat)?;
+
+    let chainloader = chainloader(workspace, &built)?;
 
     let step = ui.step("building the C programs");
     let c = c_programs::build(workspace, ui, &step, &manifest, &out)?;
@@ -149,6 +157,7 @@ fn make(
     Ok(Products {
         elf: elf.to_owned(),
         image,
+        chainloader,
         initramfs,
         testing,
         programs: archive.programs,
@@ -156,6 +165,16 @@ fn make(
         suites,
         skipped: c.skipped,
     })
+}
+
+/// Makes the flat image of the chainloader; where it lies.
+fn chainloader(workspace: &Workspace, built: &rust::Built) -> Result<PathBuf> {
+    let elf = built.kernel(CHAINLOADER)?;
+    let flat = image::flatten(&read(elf)?)
+        .with_context(|| format!("the chainloader {} is not bootable", elf.display()))?;
+    let path = workspace.products("chainloader")?.join("Image");
+    write(&path, &flat)?;
+    Ok(path)
 }
 
 /// Reads a file. Error: names it.

@@ -2,12 +2,15 @@
 //!
 //! Onto a card that is mounted, [`partition`] replaces our files and touches nothing else. Onto a whole disk, [`disk`] says what
 //! it is and why it may not be written, [`confirm`] has a person say so, [`writer`] writes and reads back. [`mounts`] reads what is
-//! mounted where.
+//! mounted where. [`uart`] sends to a chainloader instead, and
+//! [`network`] writes for a TFTP server.
 
 mod confirm;
 mod disk;
 mod mounts;
+mod network;
 mod partition;
+mod uart;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +34,8 @@ Examples:
   cargo xtask flash --board rpi4 --to /media/me/HALYARD   that one; our files are replaced, no others
   cargo xtask flash --board rpi4 --device /dev/sdX --dry-run   what would be written over
   cargo xtask flash --board rpi4 --device /dev/sdX        a whole card: EVERYTHING on it is lost
+  cargo xtask flash --board rpi4 --via uart               to the chainloader, over the serial line
+  cargo xtask flash --board rpi4 --via tftp --to /srv/tftp/SERIAL   for the board to fetch by itself
 
 A whole disk is written only if it is removable, of at most --largest GiB, and nothing of it is
 mounted or in use. Model and serial number are shown and must be typed back; --yes answers for a
@@ -43,13 +48,25 @@ pub(crate) struct FlashArgs {
     #[command(flatten)]
     card: ImageArgs,
 
-    /// A mounted boot partition: our files are replaced, nothing else is touched
+    /// A mounted boot partition, or a TFTP server's directory: our files are replaced, nothing else is touched
     #[arg(long, value_name = "DIR", conflicts_with = "device")]
     to: Option<PathBuf>,
 
     /// A whole disk: EVERYTHING on it is lost
     #[arg(long, value_name = "DISK")]
     device: Option<PathBuf>,
+
+    /// Not onto a card
+    #[arg(long, value_name = "WAY", conflicts_with = "device")]
+    via: Option<Via>,
+
+    /// The serial line for --via uart [default: the one USB serial cable]
+    #[arg(long, short, value_name = "DEVICE", requires = "via")]
+    port: Option<String>,
+
+    /// Bits a second on that line
+    #[arg(long, value_name = "RATE", default_value_t = 115_200)]
+    baud: u32,
 
     /// Say what would be written where, and write nothing
     #[arg(long)]
@@ -58,6 +75,15 @@ pub(crate) struct FlashArgs {
     /// Refuse disks larger than so many GiB
     #[arg(long, value_name = "GIB", default_value_t = 64)]
     largest: u64,
+}
+
+/// A way to a board that does not touch its card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Via {
+    /// To the chainloader on the board's serial line (its card is made with --chainloader)
+    Uart,
+    /// For a Raspberry Pi that starts from the network: into the directory of --to
+    Tftp,
 }
 
 /// Writes where it was asked to; without being asked, onto a mounted card of ours. `yes` is the word of the command line:
@@ -69,6 +95,22 @@ pub(crate) fn verb(
     args: &FlashArgs,
     yes: bool,
 ) -> Result<ExitCode> {
+    let (card, dry_run) = (&args.card, args.dry_run);
+    match args.via {
+        Some(Via::Uart) => {
+            if args.to.is_some() || card.chainloader {
+                bail!(
+                    "--via uart sends a kernel to a board: it goes with neither --to nor --chainloader"
+                );
+            }
+            let port = args.port.as_deref();
+            return uart::send(workspace, ui, consent, card, port, args.baud, dry_run);
+        }
+        Some(Via::Tftp) => {
+            return network::write(workspace, ui, consent, card, args.to.as_deref(), dry_run);
+        }
+        None => {}
+    }
     image::card(workspace, &args.card.build.board)?;
     match &args.device {
         Some(device) => whole(workspace, ui, consent, args, device, yes),

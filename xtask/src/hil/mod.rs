@@ -63,6 +63,19 @@ pub(crate) struct HilArgs {
     output: Option<PathBuf>,
 }
 
+impl HilArgs {
+    /// Only those tests, and no reboots.
+    pub(crate) fn only(filter: &str) -> Self {
+        Self {
+            rig: None,
+            board: None,
+            filter: Some(filter.into()),
+            reboots: 0,
+            output: None,
+        }
+    }
+}
+
 /// Runs the rig.
 pub(crate) fn verb(
     workspace: &Workspace,
@@ -86,16 +99,10 @@ pub(crate) fn verb(
     let mut outcomes = Vec::new();
     for entry in &entries {
         report.heading(&format!("{} ({})", entry.place, entry.board));
-        let outcome = one(workspace, ui, consent, args, entry, &mut report);
-        outcomes.push(outcome.unwrap_or_else(|error| {
-            let case = Case::new("rig", Verdict::Infra(format!("{error:#}")));
-            report.case(&case);
-            Outcome {
-                place: entry.place.clone(),
-                cases: vec![case],
-                ..Outcome::default()
-            }
-        }));
+        let outcome = place(workspace, ui, consent, args, entry, &mut |case| {
+            report.case(case);
+        });
+        outcomes.push(outcome);
     }
     let output = match &args.output {
         Some(output) => output.clone(),
@@ -134,14 +141,33 @@ fn rig_file(workspace: &Workspace, named: Option<&Path>) -> Result<RigFile> {
     })
 }
 
-/// Runs one board.
+/// Runs one board; what keeps it from being run at all is a case too. Gives each case to `seen` as it is decided.
+pub(crate) fn place(
+    workspace: &Workspace,
+    ui: &Ui,
+    consent: Consent,
+    args: &HilArgs,
+    entry: &Entry,
+    seen: &mut dyn FnMut(&Case),
+) -> Outcome {
+    one(workspace, ui, consent, args, entry, seen).unwrap_or_else(|error| {
+        let case = Case::new("rig", Verdict::Infra(format!("{error:#}")));
+        seen(&case);
+        Outcome {
+            place: entry.place.clone(),
+            cases: vec![case],
+            ..Outcome::default()
+        }
+    })
+}
+
 fn one(
     workspace: &Workspace,
     ui: &Ui,
     consent: Consent,
     args: &HilArgs,
     entry: &Entry,
-    report: &mut Report,
+    seen: &mut dyn FnMut(&Case),
 ) -> Result<Outcome> {
     let build = BuildArgs {
         board: entry.board.clone(),
@@ -170,7 +196,7 @@ fn one(
     let step = ui.step(format!("testing {}", entry.place));
     let outcome = place::run(&mut *rig, &boot, &plan, &patience, &mut |case| {
         step.progress(&case.name);
-        step.suspend(|| report.case(case));
+        step.suspend(|| seen(case));
     });
     step.done();
     Ok(outcome)
@@ -205,7 +231,7 @@ fn rig(
 }
 
 /// Writes both reports.
-fn write(output: &Path, outcomes: &[Outcome]) -> Result<()> {
+pub(crate) fn write(output: &Path, outcomes: &[Outcome]) -> Result<()> {
     let failed = || format!("cannot write the reports to {}", output.display());
     std::fs::create_dir_all(output).with_context(failed)?;
     let junit = results::junit(outcomes).context("the results cannot be written as XML")?;

@@ -30,6 +30,7 @@ const AFTER: &str = "\
 Examples:
   cargo xtask image --board rpi4          target/halyard/rpi4/card.img, to be written to a card
   cargo xtask image --board rpi4 --boot   the same for QEMU, and start it there (^A x quits)
+  cargo xtask image --board rpi4 --chainloader   one that waits on the serial line for a kernel
   cargo xtask flash --board rpi4          write it: see `cargo xtask flash --help`
 
 The firmware comes from Debian's packages, or from --firmware DIR with the packages unpacked below
@@ -54,6 +55,10 @@ pub(crate) struct ImageArgs {
     /// With the test programs in the initramfs
     #[arg(long)]
     pub(crate) testing: bool,
+
+    /// With the chainloader in the kernel's place: cargo xtask flash --via uart (docs/chainloader.md)
+    #[arg(long)]
+    pub(crate) chainloader: bool,
 }
 
 /// What to make of it.
@@ -132,7 +137,12 @@ fn contents_of(
     } else {
         &products.initramfs
     };
-    gather(card, &firmware, &products.image, initramfs, &tree, words)
+    let kernel = if args.chainloader {
+        &products.chainloader
+    } else {
+        &products.image
+    };
+    gather(card, &firmware, kernel, initramfs, &tree, words)
 }
 
 /// The card of a board. Error: it starts from none; those that do are named.

@@ -73,10 +73,7 @@ pub(crate) struct MonitorArgs {
 /// Shows the line until a person has enough.
 pub(crate) fn verb(workspace: &Workspace, ui: &Ui, args: &MonitorArgs) -> Result<ExitCode> {
     let package = workspace.board(&args.board)?.package.clone();
-    let port = match &args.port {
-        Some(port) => port.clone(),
-        None => port::only(&port::usb()?)?,
-    };
+    let port = port(args.port.as_deref())?;
     let log = match &args.log {
         Some(path) => path.clone(),
         None => workspace.products(&args.board)?.join("monitor.log"),
@@ -112,6 +109,14 @@ pub(crate) fn verb(workspace: &Workspace, ui: &Ui, args: &MonitorArgs) -> Result
     };
     session.run(&mut io::stdout())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The serial line that was named, or the only cable there is. Error: there is none, or a choice.
+pub(crate) fn port(named: Option<&str>) -> Result<String> {
+    match named {
+        Some(port) => Ok(port.into()),
+        None => port::only(&port::usb()?),
+    }
 }
 
 /// A reader of what the kernel of that ELF file says.

@@ -110,6 +110,7 @@ fn from_card(
         firmware: None,
         words: Vec::new(),
         testing: false,
+        chainloader: false,
     };
     let step = ui.step(&name);
     let started = image::until_prompt(workspace, ui, consent, &args, CARD_PATIENCE);

@@ -7,6 +7,7 @@ use halyard_hil::rig::Boot;
 use halyard_hil::verdict::{Case, Verdict};
 
 use super::boards;
+use super::chainloader;
 use super::commands;
 use super::log;
 use super::readme;
@@ -32,7 +33,7 @@ pub(crate) const PROMPT: &str = "halyard:/$ ";
 type Check = (&'static str, fn(&Bench<'_>) -> Result<String, Failure>);
 
 /// Every check, in the order they are run.
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 12] = [
     ("image_size_under_1_mib", image_size),
     ("boot_reaches_prompt_and_exit_ends_it", prompt),
     ("readme_session_is_what_the_board_answers", readme::check),
@@ -49,6 +50,14 @@ const CHECKS: [Check; 10] = [
         "trees_with_flipped_bits_never_leave_the_console_silent",
         trees::flipped,
     ),
+    (
+        "chainloader_takes_a_kernel_over_a_bad_line",
+        chainloader::board_first,
+    ),
+    (
+        "chainloader_called_before_it_is_there_takes_a_kernel",
+        chainloader::desk_first,
+    ),
 ];
 
 /// Runs the checks whose names have `filter` in them, then the commands.
@@ -63,15 +72,19 @@ pub(crate) fn run(ui: &Ui, bench: &Bench<'_>, report: &mut Report, filter: Optio
 }
 
 /// Runs what any board must show: it boots to the prompt, all its CPUs run, a program's exit code leaves it, it resets itself and
-/// goes off, and the exercise runs.
+/// goes off, its chainloader starts a kernel, and the exercise runs.
 pub(crate) fn smoke(ui: &Ui, bench: &Bench<'_>, report: &mut Report) {
-    let checks: [Check; 6] = [
+    let checks: [Check; 7] = [
         ("boot_reaches_prompt_and_exit_ends_it", prompt),
         ("boot_brings_up_all_cpus", boards::all_cpus),
         ("boot_command_exit_code_is_the_machines", exit_code),
         ("reboot_starts_anew_and_poweroff_ends_it", boards::reboot),
         ("log_has_its_levels_and_leaves_the_text_whole", log::check),
         ("watchdog_resets_where_psci_is_missing", trees::watchdog),
+        (
+            "chainloader_called_before_it_is_there_takes_a_kernel",
+            chainloader::desk_first,
+        ),
     ];
     for (name, check) in checks {
         tell(ui, report, name, || check(bench));

@@ -1,8 +1,10 @@
 //! `cargo xtask test`: host tests, model-checked tests, tests on the target; one closing line with the sum.
 
 mod boards;
+mod chainloader;
 mod checks;
 mod commands;
+mod hil;
 mod host;
 pub(crate) mod linux;
 mod log;

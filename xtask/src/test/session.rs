@@ -53,6 +53,15 @@ impl Session {
         })
     }
 
+    /// A machine that runs already.
+    pub(crate) fn over(rig: Box<dyn Rig>, console: Console) -> Self {
+        Self {
+            rig,
+            console,
+            patience: SILENCE,
+        }
+    }
+
     /// Waits longer, or less long, for what comes from now on.
     pub(crate) fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;

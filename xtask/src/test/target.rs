@@ -11,6 +11,7 @@ use halyard_hil::rig::Boot;
 use halyard_hil::suite::{self, Limits};
 
 use super::checks;
+use super::hil;
 use super::report::Report;
 use crate::build::{self, Products};
 use crate::cli::TestArgs;
@@ -106,6 +107,14 @@ pub(crate) fn run(
         options,
     };
     checks::run(ui, &bench, report, args.filter.as_deref());
+    hil::run(
+        workspace,
+        ui,
+        consent,
+        report,
+        &bench,
+        args.filter.as_deref(),
+    );
     for name in &products.suites {
         one_suite(ui, &bench, report, name, &["quiet"], args.filter.as_deref());
     }

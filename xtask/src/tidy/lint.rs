@@ -94,8 +94,18 @@ fn target(workspace: &Workspace, toolchain: &Toolchain) -> Option<Command> {
         let room = room_of(manifest).map(|room| room.dir);
         let for_target = matches!(
             room,
-            Some("bsp" | "userspace" | "userspace/rt" | "core" | "cell" | "drivers")
-        ) || manifest.starts_with("arch/aarch64");
+            Some(
+                "bsp"
+                    | "chainloader"
+                    | "userspace"
+                    | "userspace/rt"
+                    | "core"
+                    | "cell"
+                    | "drivers"
+                    | "wire"
+            )
+        ) || manifest.starts_with("arch/aarch64")
+            || manifest.starts_with("arch/bare");
         if for_target {
             command.args(["--package", package.name.as_str()]);
         }

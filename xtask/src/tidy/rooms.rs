@@ -34,7 +34,7 @@ const PORTABLE: Room = Room {
 };
 
 /// Every room. A directory within another's comes before it.
-pub(crate) const ROOMS: [Room; 12] = [
+pub(crate) const ROOMS: [Room; 13] = [
     Room {
         dir: "abi",
         ..PORTABLE
@@ -79,6 +79,12 @@ pub(crate) const ROOMS: [Room; 12] = [
         ..PORTABLE
     },
     Room {
+        dir: "chainloader",
+        uses: &["arch/bare", "drivers", "wire"],
+        knows_machines: true,
+        ..PORTABLE
+    },
+    Room {
         dir: "userspace/rt",
         uses: &["abi", "arch/mem"],
         allows_unsafe: true,
@@ -87,7 +93,7 @@ pub(crate) const ROOMS: [Room; 12] = [
     },
     Room {
         dir: "userspace",
-        uses: &["abi", "userspace/rt"],
+        uses: &["abi", "userspace/rt", "wire"],
         ..PORTABLE
     },
     Room {
