@@ -2,8 +2,8 @@
 //!
 //! Owns the bytes in flight and the counts of both ends. Promises: a write of up to [`PIPE_BUF`] bytes is seen whole or
 //! not at all, also when it faults; what has been written can be read after the writers have gone; the last drop of an end
-//! wakes the other side. One lock of level 3, held for no more than a page's copy (but for a
-//! [`Pipe::set_capacity`] that shrinks, at worst the new capacity's); nothing here waits. User pages that are not there yet are resolved under it, which the lock order allows.
+//! wakes the other side. One lock of level 3, held for no more than a page's copy; nothing here waits. User pages
+//! that are not there yet are resolved under it, which the lock order allows.
 //!
 //! Memory: the pages of the ring are allocated as bytes reach them and kept until the pipe goes, at most its capacity.
 
@@ -93,8 +93,8 @@ impl Pipe {
     }
 
     /// Changes how many bytes it can hold, rounded up to a power of two of pages (F_SETPIPE_SZ), and returns that.
-    /// EPERM beyond [`MAX_CAPACITY`] when growing without `privileged`; EBUSY below what is in
-    /// it; ENOMEM, also beyond 256 MiB.
+    /// EPERM beyond [`MAX_CAPACITY`] when growing without `privileged`; EBUSY below the pages in
+    /// use; ENOMEM, also beyond 256 MiB.
     pub fn set_capacity(&self, bytes: usize, privileged: bool) -> Result<usize> {
         let bytes = bytes.max(PAGE_SIZE).next_power_of_two();
         let mut state = self.state.lock();
@@ -131,6 +131,7 @@ impl Pipe {
                 let over = done > 0 || state.writers == 0;
                 return if over { Ok(done) } else { Err(Errno::EAGAIN) };
             }
+            let before = state.ring.room();
             let moved = state.ring.remove(sink, count);
             let (left, room) = (state.ring.len(), state.ring.room());
             drop(state);
@@ -141,7 +142,7 @@ impl Pipe {
             }
             done += count;
             // Nobody waits while there is so much room, so only coming to it is news.
-            if room >= PIPE_BUF && room - count < PIPE_BUF {
+            if room >= PIPE_BUF && before < PIPE_BUF {
                 self.writers.wake_one();
             }
             if left == 0 {

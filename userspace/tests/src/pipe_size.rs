@@ -22,6 +22,7 @@ suite!(
     pipe_04_reader_that_waits_gets_all_of_a_write,
     pipe_04_nonblocking_large_write_to_full_is_eagain,
     pipe_05_begun_write_goes_on_when_there_is_a_page_of_room,
+    pipe_05_begun_write_gets_the_room_of_empty_pages_only,
     pipe_05_blocking_large_write_returns_all,
 );
 
@@ -225,6 +226,25 @@ fn pipe_05_begun_write_goes_on_when_there_is_a_page_of_room() -> Outcome {
         check_eq!(writing.join()?, Status::Exited(0));
         check_eq!(io::read(&reader, &mut rest)?, 1);
     }
+    Ok(())
+}
+
+fn pipe_05_begun_write_gets_the_room_of_empty_pages_only() -> Outcome {
+    const READ: usize = 5000;
+    let (reader, writer) = fd::pipe()?;
+    let writing = Blocker::start(|| {
+        let written = io::write(&writer, &vec![9; CAPACITY + READ]);
+        i32::from(written != Ok(CAPACITY + READ))
+    })?;
+    settle();
+    check!(writing.blocked()?);
+    check_eq!(io::read(&reader, &mut [0; READ])?, READ);
+    settle();
+    check!(writing.blocked()?);
+    check_eq!(io::readable_bytes(&reader)?, CAPACITY - READ + PIPE_BUF);
+    let mut rest = vec![0; CAPACITY];
+    check_eq!(io::read_full(&reader, &mut rest)?, CAPACITY);
+    check_eq!(writing.join()?, Status::Exited(0));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! Each round boots both kernels once and tries many parts at a time: every part with one step less, and the steps that
 //! turned out not to matter taken away together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use halyard_hil::verdict::{Case, Verdict};
@@ -24,8 +24,7 @@ pub(super) fn smallest(pair: &Pair<'_>, task: &Task, program: u64) -> Result<Cas
     let whole = play(pair, task, program, &[u64::MAX])?;
     let name = format!("differ_seed_{}_program_{program}", task.seed);
     let Some(traces) = whole.get(&u64::MAX).filter(|[ours, theirs]| ours != theirs) else {
-        let verdict = Verdict::Fail("it differed once, and then did not: chance, or time".into());
-        return Ok(Case::new(name, verdict));
+        return unsteady(pair, task, program, name);
     };
     let mut best = (mask_of(traces), traces.clone());
     for _ in 0..ROUNDS {
@@ -44,6 +43,36 @@ pub(super) fn smallest(pair: &Pair<'_>, task: &Task, program: u64) -> Result<Cas
         name,
         verdict,
         notes: side_by_side(&ours, &theirs),
+    })
+}
+
+/// A program that differed once and then did not: it is played over and over, and the traces that part are shown.
+fn unsteady(pair: &Pair<'_>, task: &Task, program: u64, name: String) -> Result<Case> {
+    let words = vec![program.to_string(); PARTS];
+    let command = format!("{} show {}{}", task.seed, words.join(" "), task.tail());
+    let [ours, theirs] = pair.ask(&command)?.map(|lines| plays(&lines));
+    let parted = ours
+        .iter()
+        .flat_map(|ours| theirs.iter().map(move |theirs| (ours, theirs)))
+        .find(|(ours, theirs)| ours != theirs);
+    let (verdict, notes) = match parted {
+        Some((one, other)) => (
+            format!(
+                "played {PARTS} times it gives {} traces on Halyard and {} on Linux",
+                distinct(&ours),
+                distinct(&theirs)
+            ),
+            side_by_side(one, other),
+        ),
+        None => (
+            format!("it differed once, and then {PARTS} times it did not: chance, or time"),
+            Vec::new(),
+        ),
+    };
+    Ok(Case {
+        name,
+        verdict: Verdict::Fail(verdict),
+        notes,
     })
 }
 
@@ -95,6 +124,18 @@ fn play(pair: &Pair<'_>, task: &Task, program: u64, parts: &[u64]) -> Result<Tra
         (part, [lines, other])
     });
     Ok(both.collect())
+}
+
+/// One trace after the other, of the same program.
+fn plays(lines: &[String]) -> Vec<Vec<String>> {
+    let begins = |line: &String| line.starts_with("program ");
+    let plays = lines.split(begins).skip(1);
+    plays.map(<[String]>::to_vec).collect()
+}
+
+/// How many there are that are not the same.
+fn distinct(traces: &[Vec<String>]) -> usize {
+    traces.iter().collect::<BTreeSet<_>>().len()
 }
 
 /// Traces by the mask in the line `program NUMBER/MASK` before each.
@@ -162,6 +203,21 @@ mod tests {
         let traces = split(&text);
         assert_eq!(traces.get(&3), Some(&lines(&["   0 a"])));
         assert_eq!(traces.get(&1), Some(&lines(&["   0 b", "   1 c"])));
+    }
+
+    #[test]
+    fn plays_of_one_program_are_told_apart() {
+        let text = lines(&[
+            "program 7/f",
+            " 0 a",
+            "program 7/f",
+            " 0 b",
+            "program 7/f",
+            " 0 a",
+        ]);
+        let plays = plays(&text);
+        assert_eq!(plays.len(), 3);
+        assert_eq!(distinct(&plays), 2);
     }
 
     #[test]

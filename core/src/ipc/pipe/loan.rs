@@ -40,10 +40,11 @@ impl Loan<'_> {
     /// Takes the first `count` bytes, which were copied.
     pub(crate) fn take(&self, count: usize) {
         let mut state = self.pipe.state.lock();
+        let before = state.ring.room();
         state.ring.forget(count);
         let room = state.ring.room();
         drop(state);
-        if room >= PIPE_BUF && room - count < PIPE_BUF {
+        if room >= PIPE_BUF && before < PIPE_BUF {
             self.pipe.writers.wake_one();
         }
     }

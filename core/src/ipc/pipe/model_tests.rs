@@ -58,14 +58,20 @@ fn step() -> impl Strategy<Value = Step> {
 /// What a pipe is: bytes in order, a capacity, two counts.
 struct Model {
     bytes: VecDeque<u8>,
+    /// How much of the first page has been read, which is no room until the page is empty.
+    spent: usize,
     capacity: usize,
     readers: usize,
     writers: usize,
 }
 
 impl Model {
+    fn room(&self) -> usize {
+        self.capacity - self.spent - self.bytes.len()
+    }
+
     fn write(&mut self, data: &[u8], fault_at: usize) -> Result<usize> {
-        let room = self.capacity - self.bytes.len();
+        let room = self.room();
         let count = match data.len() {
             0 => return Ok(0),
             _ if self.readers == 0 => return Err(Errno::EPIPE),
@@ -100,12 +106,17 @@ impl Model {
         if whole == 0 {
             return Err(Errno::EFAULT);
         }
-        Ok(self.bytes.drain(..whole).collect())
+        let taken = self.bytes.drain(..whole).collect();
+        self.spent = (self.spent + whole) % PAGE_SIZE;
+        if self.bytes.is_empty() {
+            self.spent = 0;
+        }
+        Ok(taken)
     }
 
     fn resize(&mut self, bytes: usize) -> Result<usize> {
         let capacity = bytes.max(PAGE_SIZE).next_power_of_two();
-        if capacity < self.bytes.len() {
+        if capacity < self.spent + self.bytes.len() {
             return Err(Errno::EBUSY);
         }
         self.capacity = capacity;
@@ -121,10 +132,7 @@ impl Model {
 
     fn poll_write(&self) -> Readiness {
         let mut ready = Readiness::empty();
-        ready.set(
-            Readiness::OUT | Readiness::WRNORM,
-            self.capacity - self.bytes.len() >= PIPE_BUF,
-        );
+        ready.set(Readiness::OUT | Readiness::WRNORM, self.room() >= PIPE_BUF);
         ready.set(Readiness::ERR, self.readers == 0);
         ready
     }
@@ -139,6 +147,7 @@ fn compare(steps: Vec<Step>) -> core::result::Result<(), TestCaseError> {
     let (mut readers, mut writers) = (vec![reader], vec![writer]);
     let mut model = Model {
         bytes: VecDeque::new(),
+        spent: 0,
         capacity: DEFAULT_CAPACITY,
         readers: 1,
         writers: 1,

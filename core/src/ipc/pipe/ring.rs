@@ -1,8 +1,10 @@
 //! The bytes in a pipe: a ring of pages, each allocated when a byte first reaches it. Owns the pages; knows nothing of ends,
 //! locks or waiting.
 //!
-//! Bytes are written behind the last visible one and become visible all together, or not at all. When the ring runs
-//! empty it starts again at its first page, so that small messages stay in one page and one cache.
+//! Bytes are written behind the last visible one and become visible all together, or not at all. A page whose front has
+//! been read is room again when it is empty: so on Linux, where programs see it by what fits, and so the ring can be
+//! moved page by page. When the ring runs empty it starts again at its first page, so that small messages stay in one
+//! page and one cache.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -48,10 +50,11 @@ impl Ring {
         self.len
     }
 
-    /// How many more bytes it can take.
+    /// How many more bytes it can take: what was read of its first page does not count.
     #[inline]
     pub(super) fn room(&self) -> usize {
-        self.capacity().saturating_sub(self.len)
+        self.capacity()
+            .saturating_sub(self.head % PAGE_SIZE + self.len)
     }
 
     /// Appends the next `count` bytes of `source`, at most [`Ring::room`]: all or, on an error, none. EFAULT, ENOMEM.
@@ -86,12 +89,7 @@ impl Ring {
             sink.put(bytes.get(span.clone()).ok_or(Errno::EIO)?)?;
             done += span.len();
         }
-        self.len -= count;
-        self.head = if self.len == 0 {
-            0
-        } else {
-            (self.head + count) & (self.capacity() - 1)
-        };
+        self.forget(count);
         Ok(())
     }
 
@@ -112,6 +110,7 @@ impl Ring {
     }
 
     /// Drops the first `count` bytes, at most [`Ring::len`].
+    #[inline]
     pub(super) fn forget(&mut self, count: usize) {
         self.len = self.len.saturating_sub(count);
         self.head = if self.len == 0 {
@@ -129,57 +128,21 @@ impl Ring {
         (at / PAGE_SIZE, start..start + limit.min(PAGE_SIZE - start))
     }
 
-    /// Gives the ring room for `pages` pages, a power of two, keeping what is in it. EBUSY if that does not fit; ENOMEM,
-    /// and then nothing has changed. Pages that hold nothing are given back. The others move as they are, but where the ring
-    /// becomes so small that what is in it, as it lies, touches a page more than there will be: then it is copied.
+    /// Gives the ring room for `pages` pages, a power of two, keeping what is in it. EBUSY if that lies in more pages; ENOMEM,
+    /// and then nothing has changed. Pages that hold nothing are given back, the others move as they are.
     pub(super) fn resize(&mut self, pages: usize) -> Result<()> {
-        if self.len > pages * PAGE_SIZE {
-            return Err(Errno::EBUSY);
-        }
         let start = self.head % PAGE_SIZE;
         let touched = (start + self.len).div_ceil(PAGE_SIZE);
-        if self.len > 0 && touched > pages {
-            return self.repack(pages);
+        if touched > pages {
+            return Err(Errno::EBUSY);
         }
         let mut resized = Ring::new(pages)?;
-        if self.len == 0 {
-            *self = resized;
-            return Ok(());
-        }
-        // A full ring may end in the page in which it begins: the end gets a page of its own.
-        let wrapped = touched > self.pages.len();
         let first = self.head / PAGE_SIZE;
-        let last = match self.pages.get(first) {
-            Some(Some(page)) if wrapped => Some(copy_of(page)?),
-            _ => None,
-        };
         for (at, slot) in resized.pages.iter_mut().take(touched).enumerate() {
             let from = (first + at) & (self.pages.len() - 1);
             *slot = self.pages.get_mut(from).and_then(Option::take);
         }
-        if let (Some(page), Some(slot)) = (last, resized.pages.get_mut(touched - 1)) {
-            *slot = Some(page);
-        }
         (resized.head, resized.len) = (start, self.len);
-        *self = resized;
-        Ok(())
-    }
-
-    /// Copies what is in the ring to one of `pages` pages, for which it is not too much.
-    fn repack(&mut self, pages: usize) -> Result<()> {
-        let mut resized = Ring::new(pages)?;
-        while resized.len < self.len {
-            let left = self.len - resized.len;
-            let (page, span) = self.span(resized.len, left.min(PAGE_SIZE));
-            let bytes = self
-                .pages
-                .get(page)
-                .and_then(Option::as_deref)
-                .ok_or(Errno::EIO)?;
-            let mut bytes = bytes.get(span).ok_or(Errno::EIO)?;
-            let count = bytes.len();
-            resized.append(&mut bytes, count)?;
-        }
         *self = resized;
         Ok(())
     }
@@ -205,10 +168,4 @@ fn new_page() -> Result<Page> {
         .into_boxed_slice()
         .try_into()
         .map_err(|_| Errno::ENOMEM)
-}
-
-fn copy_of(page: &Page) -> Result<Page> {
-    let mut copy = new_page()?;
-    copy.copy_from_slice(page.as_slice());
-    Ok(copy)
 }

@@ -45,14 +45,35 @@ fn pipe_capacity_rounds_up_and_keeps_what_is_in_it() {
     assert_eq!(pipe.set_capacity(0, false), Ok(4096));
     assert_eq!(try_write(&writer, &[7; 4096]), Ok(4096));
     assert_eq!(try_read(&reader, 100), Ok(vec![7; 100]));
-    assert_eq!(try_write(&writer, &[8; 100]), Ok(100));
     assert_eq!(pipe.set_capacity(16384, false), Ok(16384));
+    assert_eq!(try_write(&writer, &[8; 100]), Ok(100));
     assert_eq!(try_write(&writer, &[9; 4096]), Ok(4096));
     assert_eq!(pipe.set_capacity(4096, false), Err(Errno::EBUSY));
+    assert_eq!(
+        pipe.set_capacity(8192, false),
+        Err(Errno::EBUSY),
+        "it lies in three pages"
+    );
     let mut all = vec![7; 3996];
     all.extend([8; 100]);
     all.extend([9; 4096]);
     assert_eq!(try_read(&reader, 100_000), Ok(all));
+    assert_eq!(pipe.set_capacity(4096, false), Ok(4096));
+}
+
+#[test]
+fn pipe_page_read_in_part_is_no_room_until_it_is_empty() {
+    let (reader, writer) = pair();
+    assert_eq!(try_write(&writer, &vec![1; 65536]), Ok(65536));
+    assert_eq!(try_read(&reader, 5000).map(|bytes| bytes.len()), Ok(5000));
+    assert_eq!(try_write(&writer, &[2; 5000]), Ok(4096));
+    assert_eq!(try_write(&writer, &[3]), Err(Errno::EAGAIN));
+    assert_eq!(try_read(&reader, 3191).map(|bytes| bytes.len()), Ok(3191));
+    assert_eq!(writer.poll(), Readiness::empty());
+    assert_eq!(try_read(&reader, 1), Ok(vec![1]));
+    assert_eq!(writer.poll(), Readiness::OUT | Readiness::WRNORM);
+    assert_eq!(try_write(&writer, &[3; 5000]), Ok(4096));
+    assert_eq!(pipe(&reader).unread(), 65536);
 }
 
 #[test]
@@ -133,7 +154,9 @@ fn pipe_poll_of_the_writing_end() {
     assert_eq!(writer.poll(), writable);
     assert_eq!(try_write(&writer, &vec![1; 65536 - 100]), Ok(65436));
     assert_eq!(writer.poll(), Readiness::empty());
-    assert_eq!(try_read(&reader, 3996).map(|bytes| bytes.len()), Ok(3996));
+    assert_eq!(try_read(&reader, 4095).map(|bytes| bytes.len()), Ok(4095));
+    assert_eq!(writer.poll(), Readiness::empty());
+    assert_eq!(try_read(&reader, 1).map(|bytes| bytes.len()), Ok(1));
     assert_eq!(writer.poll(), writable);
     drop(reader);
     assert_eq!(writer.poll(), writable | Readiness::ERR);
@@ -199,7 +222,7 @@ fn pipe_blocked_small_write_waits_for_full_room() {
     );
     assert_eq!(try_read(&reader, 3000).map(|bytes| bytes.len()), Ok(3000));
     assert_eq!(bell.rings(), 0, "woken only once any atomic write fits");
-    assert_eq!(try_read(&reader, 996).map(|bytes| bytes.len()), Ok(996));
+    assert_eq!(try_read(&reader, 1096).map(|bytes| bytes.len()), Ok(1096));
     assert_eq!(bell.rings(), 1);
     assert_eq!(
         write.as_mut().poll(&mut Context::from_waker(&waker)),

@@ -77,6 +77,8 @@ impl Op {
 #[derive(Default)]
 struct Pipe {
     bytes: VecDeque<u8>,
+    /// How much of the first page has been read: no room until the page is empty.
+    spent: usize,
     unread: bool,
     unwritten: bool,
 }
@@ -87,12 +89,24 @@ impl Pipe {
         match bytes.len() {
             0 => 0,
             _ if self.unread => EPIPE,
-            count if self.bytes.len() + count > CAPACITY => EAGAIN,
+            count if self.spent + self.bytes.len() + count > CAPACITY => EAGAIN,
             count => {
                 self.bytes.extend(bytes);
                 count as i64
             }
         }
+    }
+
+    /// Takes the first `count` bytes, which there are.
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        let taken = self.bytes.drain(..count).collect();
+        let page = self.spent + count;
+        self.spent = if self.bytes.is_empty() {
+            0
+        } else {
+            page % CAPACITY
+        };
+        taken
     }
 
     /// What an attempt to take from it says if nothing is there.
@@ -122,7 +136,7 @@ impl Pipes {
             return Err(it.nothing());
         }
         let count = count.min(it.bytes.len());
-        Ok(it.bytes.drain(..count).collect())
+        Ok(it.take(count))
     }
 
     /// Moves or copies from pipe to pipe.
@@ -153,7 +167,7 @@ impl Pipes {
             }
             done += bytes.len();
             if !keeps {
-                self.pipes[from].bytes.drain(..bytes.len());
+                self.pipes[from].take(bytes.len());
             }
         }
         done as i64

@@ -222,18 +222,33 @@ impl Stage {
         true
     }
 
-    /// Waits until everybody rests, the one who was given a step first; writes down what that brought.
+    /// Waits until everybody rests; writes down what that brought, the one who was given a step first.
     fn settle(&mut self, index: usize, first: usize) {
+        let mut seen = self.look();
+        // Who was seen to wait may have been let go by another who was looked at later.
+        loop {
+            let again = self.look();
+            if again == seen || time::uptime() >= self.end {
+                break;
+            }
+            seen = again;
+        }
         let others = (0..ACTORS).filter(|&actor| actor != first);
         for actor in core::iter::once(first).chain(others) {
-            let before = self.states[actor];
-            if before == State::Dead {
-                continue;
-            }
-            let after = self.rest(actor);
+            let (before, (after, _)) = (self.states[actor], seen[actor]);
             self.states[actor] = after;
-            self.tell(index, actor, before, after);
+            if before != State::Dead {
+                self.tell(index, actor, before, after);
+            }
         }
+    }
+
+    /// How everybody rests, one after the other, and the last step that each finished.
+    fn look(&self) -> [(State, u32); ACTORS] {
+        core::array::from_fn(|actor| match self.states[actor] {
+            State::Dead => (State::Dead, 0),
+            _ => (self.rest(actor), self.board.get(actor, DONE)),
+        })
     }
 
     /// Writes down what became of an actor.

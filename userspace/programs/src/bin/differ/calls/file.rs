@@ -88,22 +88,12 @@ pub(super) fn capacity(fd: usize) -> Option<u64> {
     capacity.ok().map(|capacity| capacity as u64)
 }
 
-/// A read from a pipe that is full, or nearly, ends where a page does, or in the first: Linux gives writers the room of whole
-/// pages only.
 fn read(actor: &mut Actor, args: Args) -> Told {
-    let fd = actor.at(args[0]);
-    let (held, wanted) = (held(actor, fd), args[1] as u64);
-    let full = capacity(fd).is_some_and(|capacity| held > capacity - PAGE);
-    let first = held % PAGE;
-    let within_first = wanted <= if first == 0 { PAGE } else { first };
-    let length = if !full || wanted >= held || within_first {
-        wanted
-    } else {
-        first + (wanted - first) / PAGE * PAGE
-    };
-    let at = actor.room();
-    let result = call(nr::READ, [fd, at, length as usize]);
-    Told::from(result).and(|| actor.digest(result.unwrap_or(0)))
+    let (fd, at) = (actor.at(args[0]), actor.room());
+    let result = call(nr::READ, [fd, at, args[1] as usize]);
+    let length = result.unwrap_or(0);
+    super::mqueue::hide_pid(actor.buffer.get_mut(..length).unwrap_or(&mut []));
+    Told::from(result).and(|| actor.digest(length))
 }
 
 /// Linux keeps a pipe's bytes in pages that writes may leave half empty, so how much fits into a pipe that holds something

@@ -148,6 +148,20 @@ fn unlink(actor: &mut Actor, args: Args) -> Told {
     call(nr::MQ_UNLINK, [name.as_mut_ptr() as usize]).into()
 }
 
+/// Makes the number of the process that is to be notified, in what a read of a queue says, the same everywhere.
+pub(super) fn hide_pid(text: &mut [u8]) {
+    const FIELD: &[u8] = b"NOTIFY_PID:";
+    let Some(at) = text.windows(FIELD.len()).position(|field| field == FIELD) else {
+        return;
+    };
+    let number = text.iter_mut().skip(at + FIELD.len());
+    let number = number.take_while(|byte| **byte != b'\n');
+    // 0 is nobody, and no number begins with it.
+    for byte in number.skip_while(|byte| **byte == b'0') {
+        *byte = b'?';
+    }
+}
+
 /// Removes a program's queues.
 pub(crate) fn clean_up(actor: &Actor) {
     for number in 0..2 {
