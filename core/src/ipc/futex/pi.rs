@@ -371,3 +371,6 @@ pub(super) struct Remains<M, W> {
 
 #[cfg(all(test, loom))]
 mod loom_tests;
+
+#[cfg(all(test, not(loom)))]
+mod model_tests;
