@@ -6,19 +6,21 @@
 
 use std::boxed::Box;
 use std::cell::Cell;
+use std::sync::Arc;
 use std::vec::Vec;
 
 use halyard_abi::nr;
 use halyard_cell::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Condvar, Mutex};
 
-use super::kernel::{kernel, process};
+use super::kernel::{kernel, process, thread};
 use crate::host::{Config, HostMachine};
 use crate::kernel::Kernel;
 use crate::machine::{
     CpuId, Frame, Irq, Machine, OutOfMemory, PageTable, Shutdown, SpaceToken, Trap, UserContext,
     UserRegs,
 };
+use crate::mm::AddressSpace;
 use crate::process::table::INIT;
 use crate::sched::task::Task;
 use crate::time::Instant;
@@ -62,8 +64,38 @@ pub(crate) struct Interleaved {
 /// Runs `scripts`, each as a process of its own, on `cpus` CPUs. `prepare` is given the kernel and the processes' tasks before
 /// they start, `judge` the kernel when `ends` of the programs have come to their ends.
 pub(crate) fn run<T>(
+    shape: (usize, usize),
+    scripts: &[Script],
+    prepare: impl FnOnce(&'static Kernel, &[Box<Task>]) -> T,
+    judge: impl FnOnce(&'static Kernel, T),
+) {
+    run_tasks(
+        shape,
+        scripts,
+        |kernel, _| process(kernel, INIT, 0),
+        prepare,
+        judge,
+    );
+}
+
+/// As [`run`], each as a thread of the same process, whose memory `judge` is given too.
+pub(crate) fn run_threads(
+    shape: (usize, usize),
+    scripts: &[Script],
+    judge: impl FnOnce(&'static Kernel, Arc<AddressSpace>),
+) {
+    let task = |kernel, before: &[Box<Task>]| match before.first() {
+        Some(first) => thread(kernel, first, 0),
+        None => process(kernel, INIT, 0),
+    };
+    let space = |_, tasks: &[Box<Task>]| Arc::clone(&tasks[0].space);
+    run_tasks(shape, scripts, task, space, judge);
+}
+
+fn run_tasks<T>(
     (cpus, ends): (usize, usize),
     scripts: &[Script],
+    task: impl Fn(&'static Kernel, &[Box<Task>]) -> Box<Task>,
     prepare: impl FnOnce(&'static Kernel, &[Box<Task>]) -> T,
     judge: impl FnOnce(&'static Kernel, T),
 ) {
@@ -86,9 +118,12 @@ pub(crate) fn run<T>(
     let kernel = kernel(machine, memory, 0);
     let init = process(kernel, 0, 0);
     assert_eq!(init.thread.tid, INIT);
-    let tasks: Vec<Box<Task>> = (0..scripts.len())
-        .map(|which| start_of(kernel, which))
-        .collect();
+    let mut tasks: Vec<Box<Task>> = Vec::new();
+    for which in 0..scripts.len() {
+        let mut task = task(kernel, &tasks);
+        task.context.tpidr = which as u64;
+        tasks.push(task);
+    }
     let prepared = prepare(kernel, &tasks);
     for (task, cpu) in tasks.into_iter().zip((0..cpus).cycle()) {
         task.thread.schedule.home.move_to(CpuId(cpu as u8));
@@ -108,12 +143,6 @@ pub(crate) fn run<T>(
     }
     judge(kernel, prepared);
     drop(init);
-}
-
-fn start_of(kernel: &'static Kernel, which: usize) -> Box<Task> {
-    let mut task = process(kernel, INIT, 0);
-    task.context.tpidr = which as u64;
-    task
 }
 
 impl Interleaved {

@@ -72,10 +72,28 @@ pub(crate) fn process(kernel: &'static Kernel, parent: Pid, start: u64) -> Box<T
     let (space, files) = (Arc::clone(&parts.space), Arc::clone(&parts.files));
     let process = Arc::new(Process::new(pid, parts));
     kernel.processes.add(Arc::clone(&process), parent);
+    task(kernel, &process, pid, (space, files), start)
+}
+
+/// The task of one more thread of `first`'s process.
+#[cfg(loom)]
+pub(crate) fn thread(kernel: &'static Kernel, first: &Task, start: u64) -> Box<Task> {
+    let tid = kernel.processes.number().unwrap();
+    let shared = (Arc::clone(&first.space), Arc::clone(&first.files));
+    task(kernel, &first.thread.process, tid, shared, start)
+}
+
+fn task(
+    kernel: &'static Kernel,
+    process: &Arc<Process>,
+    tid: Pid,
+    (space, files): (Arc<AddressSpace>, Arc<DescriptorTable>),
+    start: u64,
+) -> Box<Task> {
     let thread = Thread::new(
         kernel,
-        Arc::clone(&process),
-        pid,
+        Arc::clone(process),
+        tid,
         Policy::Fair(0),
         ThreadSignals::default(),
     );

@@ -179,14 +179,15 @@ pub(crate) fn compare(ui: &Ui, pair: &Pair<'_>, report: &mut Report, task: &Task
             let (ours, theirs) = (halyard.get(index), linux.get(index));
             steps += theirs.and_then(|line| steps_of(line)).unwrap_or(0);
             if ours != theirs || ours.is_none() {
-                different.push(first + index as u64);
+                let sums = [ours, theirs].map(|line| line.and_then(|line| sum_of(line)));
+                different.push((first + index as u64, sums));
             }
         }
         first += count;
     }
-    for &program in different.iter().take(ENOUGH) {
+    for &(program, sums) in different.iter().take(ENOUGH) {
         step.progress(&format!("making program {program} smaller"));
-        let found = shrink::smallest(pair, task, program)?;
+        let found = shrink::smallest(pair, task, program, sums)?;
         step.suspend(|| report.case(&found));
     }
     step.done();
@@ -199,6 +200,11 @@ pub(crate) fn compare(ui: &Ui, pair: &Pair<'_>, report: &mut Report, task: &Task
         report.case(&Case::new("differ", verdict));
     }
     Ok(())
+}
+
+/// The hash in `NUMBER HASH STEPS`.
+fn sum_of(line: &str) -> Option<u64> {
+    u64::from_str_radix(line.split(' ').nth(1)?, 16).ok()
 }
 
 /// The number of steps in `NUMBER HASH STEPS`.

@@ -370,6 +370,9 @@ pub(super) struct Remains<M, W> {
 }
 
 #[cfg(all(test, loom))]
+mod loom_move_tests;
+
+#[cfg(all(test, loom))]
 mod loom_tests;
 
 #[cfg(all(test, not(loom)))]
