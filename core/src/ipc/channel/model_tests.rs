@@ -19,6 +19,10 @@ const RECEIVE: u64 = 0xc03;
 const REPLY: u64 = 0xc04;
 const REPLY_RECEIVE: u64 = 0xc05;
 
+/// With the count of words: a descriptor comes with them.
+const PASSING: u64 = 0x100;
+
+const O_NONBLOCK: u64 = 0x800;
 const SIGKILL: u64 = 9;
 const SCHED_FIFO: u64 = 1;
 
@@ -26,6 +30,10 @@ const SCHED_FIFO: u64 = 1;
 const SERVER_FD: usize = 21;
 const CLIENT_FD: usize = 22;
 const SERVED: usize = 20;
+/// The descriptor that came with it, and both ends of the pipe of which clients pass the writing one.
+const PASSED_FD: usize = 17;
+const READER_FD: usize = 18;
+const WRITER_FD: usize = 19;
 /// The first of the registers with the children's numbers.
 const CHILDREN: usize = 24;
 const FIRST_WORD: usize = 9;
@@ -84,6 +92,11 @@ const fn words_of(number: u64) -> u64 {
     1 + number % 8
 }
 
+/// Whether it passes a descriptor.
+const fn passes(number: u64) -> bool {
+    number.is_multiple_of(3)
+}
+
 /// What is answered to a call.
 const fn answer_to(number: u64) -> u64 {
     number * 2 + 1
@@ -113,9 +126,28 @@ fn note_taken(cpu: &mut HostCpu<'_>, notes: &Notes) {
         }
     }
     cpu.regs().x[SERVED] = call;
+    cpu.regs().x[PASSED_FD] = x[2];
 }
 
-fn write_server(program: &mut Program, notes: &Notes, deeds: &[Deed]) {
+/// Lets go of what came with a call; it must be there just if it was passed.
+fn close_passed(program: &mut Program, notes: &Notes) {
+    let notes = notes.clone();
+    program
+        .call_with(nr::CLOSE, |cpu| vec![cpu.regs().x[PASSED_FD]])
+        .act(move |regs| {
+            let closed = regs.x[0] == 0;
+            if closed != passes(regs.x[SERVED]) {
+                notes.note(Event::Strange("close", regs.x[0].cast_signed()));
+            }
+        });
+}
+
+fn write_server(program: &mut Program, notes: &Notes, deeds: &[Deed], keeps: bool) {
+    for end in [READER_FD, WRITER_FD] {
+        program
+            .call_with(nr::CLOSE, move |cpu| vec![cpu.regs().x[end]])
+            .expect("close", 0);
+    }
     let receive = |program: &mut Program| {
         let taken = notes.clone();
         program
@@ -128,6 +160,9 @@ fn write_server(program: &mut Program, notes: &Notes, deeds: &[Deed]) {
     receive(program);
     for deed in deeds {
         let (before, after) = (notes.clone(), notes.clone());
+        if !keeps {
+            close_passed(program, notes);
+        }
         match deed {
             Deed::Reply => {
                 program
@@ -182,7 +217,9 @@ fn write_client(program: &mut Program, notes: &Notes, badge: u64, calls: u64) {
                 words.zip(number..).for_each(|(to, word)| *to = word);
             })
             .call_with(IPC_CALL, move |cpu| {
-                vec![CALL, cpu.regs().x[CLIENT_FD], words_of(number)]
+                let (words, writer) = (words_of(number), cpu.regs().x[WRITER_FD]);
+                let with = if passes(number) { PASSING } else { 0 };
+                vec![CALL, cpu.regs().x[CLIENT_FD], words | with, writer]
             })
             .act(move |regs| {
                 let (result, word) = (regs.x[0].cast_signed(), regs.x[FIRST_WORD]);
@@ -194,6 +231,8 @@ fn write_client(program: &mut Program, notes: &Notes, badge: u64, calls: u64) {
 /// Who there is in a sequence, and what they do.
 struct Plan {
     servers: Vec<Vec<Deed>>,
+    /// Whether servers keep what is passed to them.
+    keep: bool,
     /// Each client's calls and, if it is one of real time, its priority.
     clients: Vec<(u64, Option<u64>)>,
     /// Which child is killed after how many turns of the parent.
@@ -221,6 +260,7 @@ impl Plan {
             (chance.below(3) == 0).then(|| (chance.below(children) as usize, chance.below(12)));
         Plan {
             servers,
+            keep: chance.below(2) == 0,
             clients,
             kill,
         }
@@ -228,10 +268,21 @@ impl Plan {
 
     fn write(&self, program: &mut Program, notes: &Notes) {
         program
+            .call(nr::PIPE2, [DATA, O_NONBLOCK])
+            .expect("pipe2", 0)
+            .step(|cpu| {
+                let ends = cpu.load_u64(DATA)?;
+                cpu.regs().x[READER_FD] = ends & 0xffff_ffff;
+                cpu.regs().x[WRITER_FD] = ends >> 32;
+                Ok(())
+            });
+        program
             .call(IPC_CALL, [0xc00, 0])
             .act(|regs| regs.x[SERVER_FD] = regs.x[0]);
         for (at, deeds) in self.servers.iter().enumerate() {
-            program.fork(CHILDREN + at, |program| write_server(program, notes, deeds));
+            program.fork(CHILDREN + at, |program| {
+                write_server(program, notes, deeds, self.keep);
+            });
         }
         for (at, (calls, priority)) in self.clients.iter().enumerate() {
             program.fork(CHILDREN + self.servers.len() + at, |program| {
@@ -243,6 +294,9 @@ impl Plan {
         }
         program
             .call_with(nr::CLOSE, |cpu| vec![cpu.regs().x[SERVER_FD]])
+            .expect("close", 0);
+        program
+            .call_with(nr::CLOSE, |cpu| vec![cpu.regs().x[WRITER_FD]])
             .expect("close", 0);
         if let Some((victim, turns)) = self.kill {
             for _ in 0..turns {
@@ -258,6 +312,10 @@ impl Plan {
             kill(program, CHILDREN + child);
             reap(program, CHILDREN + child);
         }
+        // Whoever had the writing end, or had it on the way to him, is gone.
+        program
+            .call_with(nr::READ, |cpu| vec![cpu.regs().x[READER_FD], DATA, 1])
+            .expect("the end of the pipe", 0);
     }
 }
 
