@@ -129,3 +129,6 @@ mod tests;
 #[cfg(not(loom))]
 #[cfg(test)]
 mod model_tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -22,6 +22,9 @@ const ASIDE: u64 = DATA + 16;
 /// The number of the second thread: init and the first come before.
 const MOVER: u32 = 3;
 
+/// A time of all zeros.
+const LONG_AGO: u64 = DATA + 0x1000;
+
 const WAKE_OP: u64 = 5 | PRIVATE;
 const LOCK_PI: u64 = 6 | PRIVATE;
 const UNLOCK_PI: u64 = 7 | PRIVATE;
@@ -51,12 +54,13 @@ fn result(regs: &UserRegs) -> Result<usize> {
     Errno::from_return(regs.x[0] as isize)
 }
 
-/// Waits while the condition is 0; gives up the lock if it comes to own it.
-fn wait(step: u64, regs: &mut UserRegs) -> Step {
+/// Waits while the condition is 0, until `DEADLINE`; gives up the lock if it comes to own it.
+fn wait<const DEADLINE: u64>(step: u64, regs: &mut UserRegs) -> Step {
     match (step, result(regs)) {
-        (0, _) => futex(CONDITION, WAIT_REQUEUE_PI, [0, 0, LOCK, 0]),
+        (0, _) => futex(CONDITION, WAIT_REQUEUE_PI, [0, DEADLINE, LOCK, 0]),
         (1, Ok(0)) => unlock(),
         (1, Err(Errno::EAGAIN)) => Step::End,
+        (1, Err(Errno::ETIMEDOUT)) if DEADLINE != 0 => Step::End,
         (2, Ok(0)) => Step::End,
         (_, other) => panic!("who waits, step {step}: {other:?}"),
     }
@@ -120,7 +124,7 @@ fn assert_free(kernel: &Kernel, space: &Arc<AddressSpace>) {
 #[test]
 fn loom_pi_move_of_one_who_waits_or_sees_the_change() {
     model(|| {
-        let scripts: [Script; 2] = [wait, broadcast::<0>];
+        let scripts: [Script; 2] = [wait::<0>, broadcast::<0>];
         run_threads((2, 2), &scripts, |kernel, space| {
             assert_free(kernel, &space)
         });
@@ -130,7 +134,7 @@ fn loom_pi_move_of_one_who_waits_or_sees_the_change() {
 #[test]
 fn loom_pi_move_to_a_free_lock_makes_an_owner() {
     model(|| {
-        let scripts: [Script; 2] = [wait, broadcast_unlocked];
+        let scripts: [Script; 2] = [wait::<0>, broadcast_unlocked];
         run_threads((2, 2), &scripts, |kernel, space| {
             assert_free(kernel, &space)
         });
@@ -140,7 +144,7 @@ fn loom_pi_move_to_a_free_lock_makes_an_owner() {
 #[test]
 fn loom_pi_move_of_two_lets_both_own_it_in_turn() {
     model(|| {
-        let scripts: [Script; 3] = [wait, wait, broadcast::<1>];
+        let scripts: [Script; 3] = [wait::<0>, wait::<0>, broadcast::<1>];
         run_threads((2, 3), &scripts, |kernel, space| {
             assert_free(kernel, &space)
         });
@@ -148,9 +152,22 @@ fn loom_pi_move_of_two_lets_both_own_it_in_turn() {
 }
 
 #[test]
+fn loom_pi_move_racing_with_a_time_out_owns_it_or_leaves() {
+    model(|| {
+        let scripts: [Script; 2] = [wait::<LONG_AGO>, broadcast::<0>];
+        run_threads((2, 2), &scripts, |kernel, space| {
+            assert_quiet(kernel, &space);
+            // It may still say that others wait, which costs the next unlock a call.
+            let word = space.load_u32(UserAddr(LOCK as usize));
+            assert_eq!(word.map(|word| word & !super::WAITERS), Ok(0));
+        });
+    });
+}
+
+#[test]
 fn loom_pi_move_to_the_lock_of_one_who_ends_is_handed_on() {
     model(|| {
-        let scripts: [Script; 2] = [wait, broadcast_and_end];
+        let scripts: [Script; 2] = [wait::<0>, broadcast_and_end];
         run_threads((2, 1), &scripts, |_, space| {
             let word = space.load_u32(UserAddr(LOCK as usize));
             // Either the heir has freed it, or nobody waited and it is its last owner's for ever: the list of robust ones
