@@ -44,6 +44,8 @@ pub(crate) struct PerCpu {
     pub(crate) fault: UnsafeCell<FaultFrame>,
     /// Pieces of the heap that it keeps.
     pub(crate) magazines: Magazines,
+    /// How often the heap had shrunk when it last gave them up.
+    pub(crate) settled: Cell<u32>,
 }
 
 // SAFETY: `Cell`s, magazines and the fault frame are touched only by the CPU whose TPIDR_EL1 points here (`this`), which is never
@@ -69,6 +71,7 @@ impl PerCpu {
                 far: 0,
             }),
             magazines: Magazines::new(),
+            settled: Cell::new(0),
         }
     }
 

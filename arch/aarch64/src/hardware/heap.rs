@@ -1,7 +1,8 @@
 //! The kernel heap: crate `talc` for small allocations, runs of page frames for large ones. Lock level 9.
 //!
 //! Each CPU keeps a few pieces of each small size that it freed ([`crate::magazine`]): most allocations end there, without
-//! the lock.
+//! the lock. A piece that is kept holds its chunk: when chunks go back to the pool, each CPU gives up what it keeps before it
+//! sleeps next, lest some hundred pieces hold some megabytes.
 //!
 //! Grows from the frame pool and never panics: an allocation that fails returns null. A few chunks are held back so that
 //! small allocations go on when the pool is dry: while all of them are there the heap is ready
@@ -9,7 +10,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use halyard_cell::SpinLock;
 use halyard_core::machine::{Frame, MAX_CPUS, PAGE_SIZE};
@@ -37,6 +38,8 @@ const SPARE_MAX: usize = MAX_CPUS + 1;
 static FRAMES: Once<&'static FramePool> = Once::new();
 /// All spare chunks are there.
 static READY: AtomicBool = AtomicBool::new(false);
+/// How many chunks went back to the pool so far.
+static RELEASED: AtomicU32 = AtomicU32::new(0);
 
 /// Where talc gets memory.
 #[derive(Debug)]
@@ -68,6 +71,7 @@ impl Growth {
             READY.store(is_full, Ordering::Release);
         } else if let Some(frames) = FRAMES.get() {
             frames.release_run(run, CHUNK_ORDER);
+            RELEASED.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -278,6 +282,26 @@ pub(crate) fn grow_from(frames: &'static FramePool, cpus: usize) {
     FRAMES.set(frames);
     HEAP.0.lock().source.wanted = (cpus + 1).min(SPARE_MAX);
     try_refill();
+}
+
+/// Gives up what this CPU keeps if the heap has shrunk since it last did so. For a CPU that has nothing else to do.
+pub(crate) fn settle() {
+    let cpu = cpu::this();
+    if cpu.settled.get() != RELEASED.load(Ordering::Relaxed) {
+        give_up(cpu);
+        cpu.settled.set(RELEASED.load(Ordering::Relaxed));
+    }
+}
+
+#[cold]
+fn give_up(cpu: &cpu::PerCpu) {
+    for class in Class::all() {
+        let mut heap = HEAP.0.lock();
+        while let Some(piece) = cpu.magazines.take(class) {
+            // SAFETY: what a magazine keeps of a class was freed with the class's layout.
+            unsafe { heap.deallocate(piece.as_ptr(), class.layout()) };
+        }
+    }
 }
 
 #[cold]

@@ -64,6 +64,7 @@ impl Machine for Aarch64 {
 
     fn idle(&self) -> Irq {
         // Interrupts stay masked: one that waits ends the sleep and is taken here.
+        heap::settle();
         barrier::dsb_sy();
         aarch64_cpu::asm::wfi();
         self.interrupts.take()

@@ -23,8 +23,8 @@ use halyard_rt::{prelude::*, system};
 
 use means::{ALL, End, Means};
 
-/// What the kernel may keep for itself afterwards, in KiB: its heap grows by pieces that a little may hold, and each CPU keeps
-/// up to 128 KiB of what it freed.
+/// What the kernel may keep for itself afterwards, in KiB: its heap grows by chunks of 64 KiB that a little may hold, and a CPU
+/// that slept meanwhile still keeps some pieces that it freed before.
 const KEPT: u64 = 2048;
 /// Pages that who has taken nothing must still be able to have.
 const OWN: usize = 256;
