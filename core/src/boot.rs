@@ -8,6 +8,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::Errno;
+use crate::devices::{Devices, Found};
 use crate::fs::descriptors::{DESCRIPTORS_MAX, DescriptorTable};
 use crate::fs::devices::Random;
 use crate::fs::namespace::Namespace;
@@ -54,6 +55,8 @@ pub struct BootInfo {
     pub seed: [u8; 32],
     /// Wall clock at boot, ns since 1970; 0 if unknown.
     pub real_time: u64,
+    /// Its devices.
+    pub devices: Found,
 }
 
 /// What the command line says to the core (docs/boot-arguments.md).
@@ -167,9 +170,9 @@ impl fmt::Display for BootError {
 ///
 /// # Errors
 /// [`BootError`]; a broken initramfs is none: what could be unpacked is there, and the console says what was wrong.
-pub fn boot(info: BootInfo) -> core::result::Result<&'static Kernel, BootError> {
+pub fn boot(mut info: BootInfo) -> core::result::Result<&'static Kernel, BootError> {
     let options = Options::parse(info.command_line);
-    let kernel: &'static Kernel = Box::leak(Box::new(make_kernel(&info)?));
+    let kernel: &'static Kernel = Box::leak(Box::new(make_kernel(&mut info)?));
     if !options.quiet {
         greet(kernel);
     }
@@ -184,7 +187,7 @@ pub fn boot(info: BootInfo) -> core::result::Result<&'static Kernel, BootError> 
 }
 
 /// A kernel with no files and no processes yet.
-pub(crate) fn make_kernel(info: &BootInfo) -> core::result::Result<Kernel, BootError> {
+pub(crate) fn make_kernel(info: &mut BootInfo) -> core::result::Result<Kernel, BootError> {
     let trampoline = MemoryObject::from_bytes(info.memory, &signal::TRAMPOLINE)
         .map_err(|_| BootError::Memory)?;
     let clock = Clock::new(info.machine.now(), info.real_time);
@@ -203,6 +206,7 @@ pub(crate) fn make_kernel(info: &BootInfo) -> core::result::Result<Kernel, BootE
         sysv: SysV::new(),
         random: Random::new(info.seed),
         trampoline,
+        devices: Devices::new(info.machine, core::mem::take(&mut info.devices)),
         command_line: info.command_line,
     })
 }

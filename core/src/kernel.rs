@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::task::{Context, Poll};
 
+use crate::devices::Devices;
 use crate::fs::devices::Random;
 use crate::fs::namespace::Namespace;
 use crate::ipc::channel::{self, Exchange};
@@ -61,6 +62,8 @@ pub struct Kernel {
     pub random: Random,
     /// The page of code that returns from signal handlers, mapped in every program.
     pub trampoline: Arc<MemoryObject>,
+    /// The board's devices.
+    pub devices: Devices,
     /// What the machine was started with (/proc/cmdline).
     pub command_line: &'static str,
 }

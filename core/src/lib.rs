@@ -31,6 +31,7 @@ pub(crate) mod bench;
 
 pub mod boot;
 pub mod counters;
+pub mod devices;
 pub mod fs;
 pub mod io;
 pub mod ipc;

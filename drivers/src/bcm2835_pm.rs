@@ -49,6 +49,9 @@ const AT_ONCE: u32 = 10;
 const HERTZ: u32 = 1 << 16;
 const MAX_TICKS: u32 = 0xf_ffff;
 
+/// The longest time until a reset, in whole seconds.
+pub const LONGEST: Duration = Duration::from_secs((MAX_TICKS / HERTZ) as u64);
+
 /// The power management.
 #[derive(Debug)]
 pub struct Bcm2835Pm<W> {

@@ -1,38 +1,14 @@
-//! What kinds of device there are where more than one driver drives the same kind: whoever brings a machine up asks by these, and knows
-//! no driver by name.
-//!
-//! Owns nothing. No method blocks or fails; those who want a thing at once wait for it themselves.
+//! The drivers as devices of their kind ([`halyard_device`]), where their own methods do not say it already.
 
 use core::time::Duration;
+
+use halyard_device::{RandomSource, Watchdog};
 
 use crate::bcm2835_pm::Bcm2835Pm;
 use crate::bcm2835_rng::Bcm2835Rng;
 use crate::iproc_rng200::IprocRng200;
 use crate::mmio::Window;
 use crate::sunxi_wdt::SunxiWdt;
-
-/// A generator of random numbers.
-pub trait RandomSource: Send {
-    /// A word, if one waits.
-    fn try_word(&mut self) -> Option<u32>;
-}
-
-/// What resets the machine when it is told to, or when it is told nothing for too long.
-pub trait Watchdog: Send {
-    /// Resets the machine after `time`, or the longest time there is, unless this is called again, or [`Watchdog::stop`], before.
-    fn start(&mut self, time: Duration);
-
-    /// The machine is not reset.
-    fn stop(&mut self);
-
-    /// Resets the machine, within a second.
-    fn reset(&mut self);
-
-    /// Switches the machine off, or as far off as it goes, within a second. False: it cannot.
-    fn power_off(&mut self) -> bool {
-        false
-    }
-}
 
 impl<W: Window + Send> RandomSource for Bcm2835Rng<W> {
     fn try_word(&mut self) -> Option<u32> {
@@ -47,6 +23,10 @@ impl<W: Window + Send> RandomSource for IprocRng200<W> {
 }
 
 impl<W: Window + Send> Watchdog for Bcm2835Pm<W> {
+    fn longest(&self) -> Duration {
+        crate::bcm2835_pm::LONGEST
+    }
+
     fn start(&mut self, time: Duration) {
         self.start(time);
     }
@@ -66,6 +46,10 @@ impl<W: Window + Send> Watchdog for Bcm2835Pm<W> {
 }
 
 impl<W: Window + Send> Watchdog for SunxiWdt<W> {
+    fn longest(&self) -> Duration {
+        crate::sunxi_wdt::LONGEST
+    }
+
     fn start(&mut self, time: Duration) {
         self.start(time);
     }

@@ -43,6 +43,9 @@ const INTERVALS: [u64; 12] = [
     500, 1000, 2000, 3000, 4000, 5000, 6000, 8000, 10_000, 12_000, 14_000, 16_000,
 ];
 
+/// The longest time until a reset.
+pub const LONGEST: Duration = Duration::from_secs(16);
+
 /// The watchdog.
 #[derive(Debug)]
 pub struct SunxiWdt<W> {

@@ -84,6 +84,8 @@ pub struct QemuBoard {
     /// Further words for the kernel.
     #[serde(default)]
     pub append: Vec<String>,
+    /// What QEMU calls the bus of I2C that the kernel calls /dev/i2c-1, for tests that put a device on it.
+    pub i2c: Option<String>,
     /// The machine is in a QEMU that the project builds, and not in others.
     #[serde(default)]
     pub own: bool,

@@ -15,6 +15,7 @@ pub mod board_rig;
 pub mod bootargs;
 pub mod console;
 pub mod load;
+pub mod orders;
 pub mod page;
 pub mod place;
 pub mod pty;

@@ -2,17 +2,18 @@
 //!
 //! This is the code path of a board on a USB serial cable, so that what is tested here holds there. Source: QEMU QMP Reference.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use qapi::{Command, Qmp, Stream, qmp};
+use qapi::{Command, qmp};
 
 use crate::board::QemuBoard;
 use crate::console::Console;
+use crate::orders::Orders;
 use crate::qemu::{self, Options, PROGRAM, Serial};
 use crate::rig::{Boot, Rig, RigError};
 use crate::serial;
@@ -22,8 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A speed, which a pseudo terminal does not mind.
 const BAUD: u32 = 115_200;
-
-type Orders = Qmp<Stream<BufReader<UnixStream>, UnixStream>>;
 
 /// A QEMU machine behind a pseudo terminal.
 pub struct PtyRig {
@@ -114,22 +113,15 @@ impl PtyRig {
             }
             thread::sleep(Duration::from_millis(20));
         };
-        let failed = |error: std::io::Error| self.failed(format!("QEMU takes no orders: {error}"));
-        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        let mut reader = BufReader::new(stream.try_clone().map_err(failed)?);
-        if reader.fill_buf().map_err(failed)?.is_empty() {
-            return Err(self.failed("QEMU gave up before its first word"));
-        }
-        let mut orders = Qmp::new(Stream::new(reader, stream));
-        orders.handshake().map_err(|error| self.failed(error))?;
-        Ok(orders)
+        Orders::over(stream, PATIENCE)
+            .map_err(|error| self.failed(format!("QEMU takes no orders: {error}")))
     }
 
     /// The pseudo terminal of the console.
     fn port(&self, orders: &mut Orders) -> Result<String, RigError> {
         let label = format!("serial{}", self.board.serial);
         let lines = orders
-            .execute(&qmp::query_chardev {})
+            .give(&qmp::query_chardev {})
             .map_err(|error| self.failed(error))?;
         let line = lines.into_iter().find(|line| line.label == label);
         let port = line.and_then(|line| line.filename.strip_prefix("pty:").map(str::to_owned));
@@ -141,10 +133,8 @@ impl PtyRig {
         let Some(running) = &mut self.running else {
             return Ok(());
         };
-        match running.orders.execute(command) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.failed(format!("{} was not obeyed: {error}", C::NAME))),
-        }
+        let obeyed = running.orders.give(command);
+        obeyed.map(drop).map_err(|error| self.failed(error))
     }
 
     /// Makes the machine as it is before its first instruction; gives the name of its serial line.

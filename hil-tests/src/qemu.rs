@@ -274,6 +274,7 @@ mod tests {
             dtb: None,
             serial: 0,
             append: Vec::new(),
+            i2c: None,
             own: false,
         }
     }

@@ -8,7 +8,11 @@ use halyard_arch_aarch64::{Board, Driver, EarlyUart};
 static BOARD: Board = Board {
     name: "rpi4",
     early_uart: Some(EarlyUart::Pl011(0xfe20_1000)),
-    drivers: &[Driver::BCM2835_PM, Driver::IPROC_RNG200],
+    drivers: &[
+        Driver::BCM2835_I2C,
+        Driver::BCM2835_PM,
+        Driver::IPROC_RNG200,
+    ],
 };
 
 halyard_arch_aarch64::board!(BOARD);

@@ -4,6 +4,7 @@ use std::boxed::Box;
 use std::sync::Arc;
 
 use crate::boot::{self, BootInfo};
+use crate::devices::Found;
 use crate::fs::descriptors::DescriptorTable;
 use crate::fs::path::FsContext;
 use crate::kernel::Kernel;
@@ -31,7 +32,7 @@ pub(crate) fn kernel(
     memory: &'static Memory,
     real_time: u64,
 ) -> &'static Kernel {
-    let info = BootInfo {
+    let mut info = BootInfo {
         machine,
         memory,
         initramfs: None,
@@ -40,8 +41,9 @@ pub(crate) fn kernel(
         seed: [1; 32],
         real_time,
         kernel_bytes: 0,
+        devices: Found::default(),
     };
-    Box::leak(Box::new(boot::make_kernel(&info).unwrap()))
+    Box::leak(Box::new(boot::make_kernel(&mut info).unwrap()))
 }
 
 fn space(memory: &'static Memory) -> Arc<AddressSpace> {

@@ -6,6 +6,7 @@ use super::devices::DEVICES;
 use super::directory::Directory;
 use super::inode::{FileSystemId, Inode, Metadata, Node};
 use crate::Result;
+use crate::devices::Devices;
 
 /// The links of /dev.
 const LINKS: [(&str, &str); 4] = [
@@ -17,7 +18,7 @@ const LINKS: [(&str, &str); 4] = [
 
 /// The root of a /dev, to be mounted.
 #[must_use]
-pub fn root(now: u64) -> Arc<Inode> {
+pub fn root(now: u64, devices: &Devices) -> Arc<Inode> {
     let names = Directory::root();
     // An empty directory that is not removed takes names that differ.
     let _ = DEVICES.iter().try_for_each(|(name, number, permissions)| {
@@ -26,6 +27,14 @@ pub fn root(now: u64) -> Arc<Inode> {
             name,
             Node::Device(*number),
             Metadata::new(*permissions, 0, 0, now),
+        )
+    });
+    let _ = devices.names().try_for_each(|device| {
+        add(
+            &names,
+            &device.name,
+            Node::Device(device.number),
+            Metadata::new(device.permissions, 0, 0, now),
         )
     });
     let _ = LINKS.iter().try_for_each(|(name, target)| {
@@ -73,7 +82,7 @@ mod tests {
 
     #[test]
     fn device_tree_has_devices_links_and_a_sticky_directory() {
-        let root = root(7);
+        let root = root(7, &Devices::default());
         let names = root.directory().unwrap();
         assert_eq!(names.len(), DEVICES.len() + LINKS.len() + 1);
         let Node::Device(null) = names.lookup(b"null").unwrap().node else {

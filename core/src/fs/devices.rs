@@ -64,7 +64,7 @@ pub fn open(
             }
             Arc::new(TtyFile::new(Arc::clone(console), inode))
         }
-        _ => return Err(Errno::ENXIO),
+        _ => return kernel.devices.open(number, inode),
     })
 }
 

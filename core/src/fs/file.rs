@@ -7,6 +7,7 @@ use bitflags::bitflags;
 
 use super::directory::Listed;
 use super::inode::{Inode, S_IFIFO, S_IFREG, S_IFSOCK};
+use crate::devices::{i2c, watchdog};
 use crate::io::{Sink, Source};
 use crate::ipc::channel::{ClientEnd, ServerEnd};
 use crate::ipc::epoll::Epoll;
@@ -115,6 +116,11 @@ pub trait File: Send + Sync {
         None
     }
 
+    /// How long after a read that found nothing the next try is worth it, in ns, where nobody tells of a change.
+    fn pace(&self) -> Option<u64> {
+        None
+    }
+
     /// Writes at the end; returns how much and where the end is then. Only where [`File::seekable`].
     fn try_append(&self, source: &mut dyn Source) -> Result<(usize, u64)> {
         let _ = source;
@@ -214,6 +220,10 @@ pub enum Special<'a> {
     ChannelServer(&'a ServerEnd),
     /// A client's end of a channel.
     ChannelClient(&'a ClientEnd),
+    /// A bus of I2C.
+    I2c(i2c::Opened<'a>),
+    /// The watchdog.
+    Watchdog(&'a watchdog::Timer),
 }
 
 impl Special<'_> {

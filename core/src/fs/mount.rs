@@ -96,7 +96,7 @@ impl Kind {
                     metadata,
                 ))
             }
-            Kind::Devices => devfs::root(kernel.wall_clock()),
+            Kind::Devices => devfs::root(kernel.wall_clock(), &kernel.devices),
             Kind::Processes => procfs::build::root(kernel),
             Kind::Queues => Arc::clone(kernel.posix_queues.root()),
         }

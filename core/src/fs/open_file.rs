@@ -78,6 +78,7 @@ enum Class {
     Plain,
     Terminal,
     Socket,
+    I2c,
 }
 
 /// An open file. The position is locked (level 3) only for files in which positions mean something.
@@ -164,6 +165,7 @@ impl OpenFile {
         let class = match file.special() {
             Special::Terminal(_) => Class::Terminal,
             Special::Socket(_) => Class::Socket,
+            Special::I2c(_) => Class::I2c,
             _ => Class::Plain,
         };
         let flushes = file.flushes();
@@ -202,7 +204,14 @@ impl OpenFile {
         matches!(self.class, Class::Socket)
     }
 
-    /// Whether it asks who reads and writes: a terminal or a socket.
+    /// Whether it is a bus of I2C.
+    #[inline]
+    #[must_use]
+    pub const fn is_i2c(&self) -> bool {
+        matches!(self.class, Class::I2c)
+    }
+
+    /// Whether it asks who reads and writes: a terminal, a socket or a bus.
     #[inline]
     #[must_use]
     pub const fn asks_who(&self) -> bool {

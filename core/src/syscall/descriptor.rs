@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use super::{Answer, Call, DONE, Outcome, memfd};
+use crate::devices::{i2c, watchdog};
 use crate::fs::file::Special;
 use crate::fs::inode::{Inode, Node};
 use crate::fs::open_file::{FileRef, OpenFile, OpenFlags};
@@ -123,7 +124,7 @@ pub(super) fn fcntl(call: &mut Call<'_>) -> Answer {
     Ok(Outcome::Done(value))
 }
 
-/// ioctl(2): what any file understands, then the terminal's.
+/// ioctl(2): what any file understands, then what its kind does.
 pub(super) fn ioctl(call: &mut Call<'_>) -> Answer {
     /// As TIOCOUTQ.
     const SIOCOUTQ: u32 = 0x5411;
@@ -153,8 +154,12 @@ pub(super) fn ioctl(call: &mut Call<'_>) -> Answer {
             call.space().write_user(call.addr::<2>(), &unsent)?;
         }
         request => {
-            let terminal = file.file().terminal().ok_or(Errno::ENOTTY)?;
-            return tty::ioctl::ioctl(call, terminal, request);
+            return match file.file().special() {
+                Special::Terminal(terminal) => tty::ioctl::ioctl(call, terminal, request),
+                Special::I2c(bus) => i2c::ioctl(call, bus, request),
+                Special::Watchdog(timer) => watchdog::ioctl(call, timer, request),
+                _ => Err(Errno::ENOTTY),
+            };
         }
     }
     DONE

@@ -4,7 +4,10 @@
 
 use alloc::sync::Arc;
 
+use halyard_device::Direction;
+
 use super::{Answer, Call, Outcome, socket};
+use crate::devices::i2c;
 use crate::fs::file::{Readiness, Side, Special};
 use crate::fs::open_file::{FileRef, OpenFile};
 use crate::io::{Piece, Sink, Source};
@@ -13,7 +16,7 @@ use crate::mm::{UserBuffer, UserSlice};
 use crate::process::signal::{self, RESTART, Signal};
 use crate::process::thread::{Killable, Thread};
 use crate::wait::pause::pause;
-use crate::wait::{Interruption, Sleeper, wait_until};
+use crate::wait::{Interruption, Sleeper, wait_for_time, wait_until};
 use crate::{Errno, Result};
 
 /// The most bytes that one call moves (MAX_RW_COUNT of read(2)): a multiple of the page size below 2^31.
@@ -29,6 +32,9 @@ pub(super) fn read(call: &mut Call<'_>) -> Answer {
     if file.asks_who() {
         if file.is_socket() {
             return socket::read(call, file);
+        }
+        if file.is_i2c() {
+            return i2c::transfer(call, &file, Direction::Read);
         }
         let buffer = UserBuffer::new(call.space(), call.addr::<1>(), length)?;
         return read_terminal(call, file, buffer);
@@ -79,6 +85,9 @@ pub(super) fn write(call: &mut Call<'_>) -> Answer {
     if file.asks_who() {
         if file.is_socket() {
             return socket::write(call, file);
+        }
+        if file.is_i2c() {
+            return i2c::transfer(call, &file, Direction::Write);
         }
         check_terminal_write(call, &file)?;
     }
@@ -263,7 +272,7 @@ async fn read_waiting(
     sink: &mut UserBuffer,
 ) -> Result<usize> {
     let Some(queue) = file.file().wait_queue(Side::Read) else {
-        return Err(Errno::EAGAIN);
+        return read_at_a_pace(thread, file, sink).await;
     };
     let begun = thread.now();
     loop {
@@ -290,6 +299,25 @@ async fn read_waiting(
                 };
             }
             Err(interruption) => return Err(restartable(interruption)),
+        }
+    }
+}
+
+/// Reads again and again where nobody tells that there is something.
+async fn read_at_a_pace(
+    thread: &Arc<Thread>,
+    file: &OpenFile,
+    sink: &mut UserBuffer,
+) -> Result<usize> {
+    let pace = file.file().pace().ok_or(Errno::EAGAIN)?;
+    loop {
+        thread.kernel().admit()?;
+        match wait_for_time(thread, Some(thread.now().after(pace))).await {
+            Interruption::TimedOut => {}
+            other => return Err(restartable(other)),
+        }
+        if let Some(outcome) = unless_again(file.try_read(sink)) {
+            return outcome;
         }
     }
 }

@@ -107,6 +107,17 @@ pub fn devices<'a, 'b>(
     nodes.map(|node| (node, registers(&node, 0)))
 }
 
+/// The number that the tree gives to `node` among its `kind` ("i2c") by its aliases.
+#[must_use]
+pub fn number(tree: &Tree<'_>, node: &Node<'_>, kind: &str) -> Option<u32> {
+    let aliases = tree.find("/aliases")?;
+    aliases.properties().find_map(|alias| {
+        let number = alias.name.strip_prefix(kind)?.parse().ok()?;
+        let path = aliases.string(alias.name)?;
+        (tree.find(path)? == *node).then_some(number)
+    })
+}
+
 /// The UART to talk over; the command line may name it (`console=serial0`).
 fn find_console<'a>(tree: &Tree<'a>, command_line: &str) -> Option<Node<'a>> {
     let wanted = words(command_line).find_map(|word| word.strip_prefix("console="));

@@ -35,6 +35,7 @@ pub mod event;
 pub mod fd;
 pub mod fs;
 mod heap;
+pub mod i2c;
 pub mod io;
 pub mod ipc;
 pub mod memfd;

@@ -16,6 +16,7 @@ mod bytes;
 mod channel;
 mod copy_on_write;
 mod descriptor;
+mod device;
 mod directory;
 mod epoll;
 mod eventfd;
@@ -85,6 +86,7 @@ const SUITES: &[&[runner::Test]] = &[
     protection::TESTS,
     copy_on_write::TESTS,
     descriptor::TESTS,
+    device::TESTS,
     file::TESTS,
     directory::TESTS,
     link::TESTS,

@@ -5,6 +5,7 @@ mod cpio;
 mod elf;
 mod image;
 mod initramfs;
+mod pairs;
 mod rust;
 mod symbols;
 

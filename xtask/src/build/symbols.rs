@@ -1,12 +1,14 @@
 //! Fills the symbol table that the kernel reserves for its backtraces: only a linked kernel knows its addresses.
 //!
 //! The layout is the kernel's, `arch/aarch64/src/symbols.rs`: the word "HSYM", a count; that many offsets of functions from the
-//! image's first byte, rising; then the names in the same order, a length byte and text.
+//! image's first byte, rising; then the names in the same order, a length byte and text. Between count and offsets stand pairs of
+//! bytes by which the names are packed ([`super::pairs`]).
 
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 
 use super::elf;
+use super::pairs::Pairs;
 
 /// The section the kernel reserves.
 const SECTION: &str = ".symbols";
@@ -34,9 +36,10 @@ pub(crate) fn fill(file: &[u8]) -> Result<Vec<u8>> {
         .unwrap_or_default();
     let functions = functions(&parsed, base);
     let (at, room) = (usize::try_from(at)?, usize::try_from(room)?);
+    let pairs = Pairs::of(functions.iter().map(|(_, name)| name.as_bytes()));
     let mut tables = NAME_LIMITS
         .into_iter()
-        .map(|limit| table(&functions, limit));
+        .map(|limit| table(&functions, &pairs, limit));
     let Some(table) = tables.find(|table| table.len() <= room) else {
         bail!(
             "{} functions do not fit the {room} bytes of {SECTION}; the linker script must reserve more",
@@ -69,7 +72,7 @@ fn functions(file: &object::File<'_>, base: u64) -> Vec<(u32, String)> {
                 .ok()
                 .filter(|name| !name.is_empty() && !name.starts_with('$'))?;
             let name = format!("{:#}", rustc_demangle::demangle(name));
-            Some((offset, short(&name)))
+            Some((offset, ascii(&short(&name))))
         })
         .collect();
     functions.sort();
@@ -88,6 +91,12 @@ fn short(name: &str) -> String {
     }
     short.push_str(rest);
     short.replace("halyard_", "")
+}
+
+/// The name with a question mark for each character beyond ASCII: their bytes mean pairs.
+fn ascii(name: &str) -> String {
+    let plain = |character: char| if character.is_ascii() { character } else { '?' };
+    name.chars().map(plain).collect()
 }
 
 /// What follows the angle brackets that `text` begins with.
@@ -109,22 +118,18 @@ fn after_arguments(text: &str) -> &str {
     ""
 }
 
-/// The table with names of at most `limit` bytes. A name too long keeps its end, which says more than its beginning.
-fn table(functions: &[(u32, String)], limit: usize) -> Vec<u8> {
+/// The table with names of at most `limit` characters. A name too long keeps its end, which says more than its beginning.
+fn table(functions: &[(u32, String)], pairs: &Pairs, limit: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut names = Vec::new();
     bytes.extend(MAGIC.to_le_bytes());
     bytes.extend((functions.len() as u32).to_le_bytes());
+    bytes.extend(pairs.bytes());
     for (offset, name) in functions {
-        let cut = name
-            .char_indices()
-            .map(|(at, _)| at)
-            .find(|at| name.len() - at <= limit)
-            .unwrap_or(name.len());
-        let name = &name[cut..];
+        let packed = pairs.pack(&name.as_bytes()[name.len().saturating_sub(limit)..]);
         bytes.extend(offset.to_le_bytes());
-        names.push(name.len() as u8);
-        names.extend(name.as_bytes());
+        names.push(packed.len() as u8);
+        names.extend(packed);
     }
     bytes.extend(names);
     bytes
@@ -153,21 +158,25 @@ mod tests {
         }
     }
 
+    /// The table of these without its pairs.
+    fn plain_table(functions: &[(u32, String)], limit: usize) -> Vec<u8> {
+        let mut table = table(functions, &Pairs::of([].into_iter()), limit);
+        table.drain(8..8 + 256);
+        table
+    }
+
     #[test]
     fn table_has_offsets_then_names() {
-        let table = table(&[(0x10, "a".into()), (0x20, "core::b".into())], 200);
+        let table = plain_table(&[(0x10, "a".into()), (0x20, "core::b".into())], 200);
         assert_eq!(&table[..8], b"HSYM\x02\0\0\0");
         assert_eq!(&table[8..16], [0x10, 0, 0, 0, 0x20, 0, 0, 0]);
         assert_eq!(&table[16..], b"\x01a\x07core::b");
     }
 
     #[test]
-    fn table_cuts_long_names_at_their_beginning_and_between_characters() {
-        let table = table(&[(0, "módulo::f".into())], 8);
-        assert_eq!(
-            &table[12..],
-            b"\x08dulo::f".map(|b| if b == 8 { 7 } else { b })
-        );
+    fn table_cuts_long_names_at_their_beginning() {
+        let table = plain_table(&[(0, ascii("módulo::f"))], 8);
+        assert_eq!(&table[12..], b"\x08?dulo::f");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use halyard_hil::verdict::{Case, Verdict};
 use super::boards;
 use super::chainloader;
 use super::commands;
+use super::devices;
 use super::log;
 use super::readme;
 use super::report::Report;
@@ -60,10 +61,20 @@ const CHECKS: [Check; 12] = [
     ),
 ];
 
+/// Checks of devices, on the boards that have them.
+const DEVICES: [Check; 2] = [
+    (
+        "watchdog_file_resets_the_board_when_nobody_writes",
+        devices::watchdog,
+    ),
+    ("sensor_is_read_by_a_driver_from_elsewhere", devices::sensor),
+];
+
 /// Runs the checks whose names have `filter` in them, then the commands.
 pub(crate) fn run(ui: &Ui, bench: &Bench<'_>, report: &mut Report, filter: Option<&str>) {
     let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
-    for (name, check) in CHECKS.into_iter().filter(|(name, _)| wanted(name)) {
+    let checks = CHECKS.into_iter().chain(DEVICES);
+    for (name, check) in checks.filter(|(name, _)| wanted(name)) {
         tell(ui, report, name, || check(bench));
     }
     for command in commands::ALL.iter().filter(|command| wanted(command.name)) {
@@ -86,7 +97,7 @@ pub(crate) fn smoke(ui: &Ui, bench: &Bench<'_>, report: &mut Report) {
             chainloader::desk_first,
         ),
     ];
-    for (name, check) in checks {
+    for (name, check) in checks.into_iter().chain(DEVICES) {
         tell(ui, report, name, || check(bench));
     }
     let exercise = commands::ALL

@@ -4,6 +4,7 @@ mod boards;
 mod chainloader;
 mod checks;
 mod commands;
+mod devices;
 mod hil;
 mod host;
 pub(crate) mod linux;

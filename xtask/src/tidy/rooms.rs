@@ -34,7 +34,7 @@ const PORTABLE: Room = Room {
 };
 
 /// Every room. A directory within another's comes before it.
-pub(crate) const ROOMS: [Room; 13] = [
+pub(crate) const ROOMS: [Room; 14] = [
     Room {
         dir: "abi",
         ..PORTABLE
@@ -46,12 +46,17 @@ pub(crate) const ROOMS: [Room; 13] = [
     },
     Room {
         dir: "core",
-        uses: &["abi", "cell"],
+        uses: &["abi", "cell", "device"],
         tests_use: &["arch/host"],
         ..PORTABLE
     },
     Room {
+        dir: "device",
+        ..PORTABLE
+    },
+    Room {
         dir: "drivers",
+        uses: &["device"],
         ..PORTABLE
     },
     Room {
@@ -66,7 +71,9 @@ pub(crate) const ROOMS: [Room; 13] = [
     },
     Room {
         dir: "arch",
-        uses: &["abi", "core", "cell", "drivers", "arch/mem", "wire"],
+        uses: &[
+            "abi", "core", "cell", "device", "drivers", "arch/mem", "wire",
+        ],
         allows_unsafe: true,
         knows_machines: true,
         ..PORTABLE

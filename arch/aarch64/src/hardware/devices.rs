@@ -8,10 +8,12 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use halyard_cell::SpinLock;
+use halyard_core::devices::Found;
+use halyard_device::{I2cBus, RandomSource, Watchdog};
+use halyard_drivers::bcm2835_i2c::{self, Bcm2835I2c};
 use halyard_drivers::bcm2835_pm::{self, Bcm2835Pm};
 use halyard_drivers::bcm2835_rng::{self, Bcm2835Rng};
-use halyard_drivers::device::{RandomSource, Watchdog};
-use halyard_drivers::dt::Tree;
+use halyard_drivers::dt::{Node, Tree};
 use halyard_drivers::iproc_rng200::{self, IprocRng200};
 use halyard_drivers::mmio::TooSmall;
 use halyard_drivers::pl031::{self, Pl031};
@@ -34,6 +36,7 @@ pub struct Driver {
 
 /// A device that was found, by what it does.
 enum Device {
+    I2c(Box<dyn I2cBus>),
     Random(Box<dyn RandomSource>),
     Watchdog(Box<dyn Watchdog>),
     /// A clock: seconds since 1970, None if it stands still.
@@ -41,6 +44,12 @@ enum Device {
 }
 
 impl Driver {
+    /// The I2C buses of the Raspberry Pis.
+    pub const BCM2835_I2C: Driver = Driver {
+        compatible: bcm2835_i2c::COMPATIBLE,
+        start: |registers| Ok(Device::I2c(Box::new(Bcm2835I2c::new(registers)?))),
+    };
+
     /// Power management of the Raspberry Pis: watchdog, reset, power-off.
     pub const BCM2835_PM: Driver = Driver {
         compatible: bcm2835_pm::COMPATIBLE,
@@ -112,9 +121,34 @@ pub const fn bindings<const SIZE: usize>(drivers: &[Driver]) -> [u8; SIZE] {
 static WATCHDOG: Once<SpinLock<Box<dyn Watchdog>>> = Once::new();
 static CLOCK: Once<u32> = Once::new();
 
-/// Starts the drivers over what the tree has for them; `take` is given words of the generators. What cannot be started is said and
-/// left out, and of watchdogs and clocks the first counts.
-pub(crate) fn init(tree: &Tree<'_>, drivers: &[Driver], mut take: impl FnMut(u32)) {
+/// The watchdog for programs: the kernel resets the machine by the same one.
+struct Shared;
+
+impl Shared {
+    fn with<T>(f: impl FnOnce(&mut dyn Watchdog) -> T) -> Option<T> {
+        WATCHDOG.get().map(|watchdog| f(&mut **watchdog.lock()))
+    }
+}
+
+impl Watchdog for Shared {
+    fn longest(&self) -> Duration {
+        Self::with(|watchdog| watchdog.longest()).unwrap_or_default()
+    }
+    fn start(&mut self, time: Duration) {
+        Self::with(|watchdog| watchdog.start(time));
+    }
+    fn stop(&mut self) {
+        Self::with(|watchdog| watchdog.stop());
+    }
+    fn reset(&mut self) {
+        Self::with(|watchdog| watchdog.reset());
+    }
+}
+
+/// Starts the drivers over what the tree has for them, and gives what programs may use; `take` is given words of the generators.
+/// What cannot be started is said and left out, and of watchdogs, clocks and generators the first counts.
+pub(crate) fn init(tree: &Tree<'_>, drivers: &[Driver], mut take: impl FnMut(u32)) -> Found {
+    let mut found = Found::default();
     for driver in drivers {
         for (node, region) in plan::devices(tree, driver.compatible) {
             let registers = match region.map(Registers::of) {
@@ -131,19 +165,38 @@ pub(crate) fn init(tree: &Tree<'_>, drivers: &[Driver], mut take: impl FnMut(u32
             match (driver.start)(registers) {
                 Ok(device) => {
                     log_at!(info, "driver for {=str}", node.name());
-                    keep(device, &mut take);
+                    keep(device, tree, &node, &mut found, &mut take);
                 }
                 Err(error) => println!("{node}: {error}"),
             }
         }
     }
+    found
 }
 
-fn keep(device: Device, take: &mut impl FnMut(u32)) {
+fn keep(
+    device: Device,
+    tree: &Tree<'_>,
+    node: &Node<'_>,
+    found: &mut Found,
+    take: &mut impl FnMut(u32),
+) {
     match device {
-        Device::Random(mut source) => words(&mut *source).for_each(take),
+        Device::I2c(bus) => {
+            let number = plan::number(tree, node, "i2c");
+            let free = |number: &u32| found.i2c.iter().all(|(other, _)| other != number);
+            // The tree's number, or the first that is left.
+            let number = number.into_iter().chain(0..).find(free).unwrap_or(0);
+            found.i2c.push((number, bus));
+        }
+        Device::Random(mut source) => {
+            words(&mut *source).for_each(take);
+            found.random.get_or_insert(source);
+        }
         Device::Watchdog(watchdog) => {
-            WATCHDOG.set(SpinLock::new(watchdog));
+            if WATCHDOG.set(SpinLock::new(watchdog)).is_some() {
+                found.watchdog = Some(Box::new(Shared));
+            }
         }
         Device::Clock(seconds) => {
             seconds.and_then(|seconds| CLOCK.set(seconds));
@@ -168,16 +221,12 @@ pub(crate) const SETTLING: Duration = Duration::from_secs(1);
 
 /// Has the watchdog reset the machine; whether there is one.
 pub(crate) fn reset() -> bool {
-    let watchdog = WATCHDOG.get();
-    watchdog
-        .inspect(|watchdog| watchdog.lock().reset())
-        .is_some()
+    Shared::with(|watchdog| watchdog.reset()).is_some()
 }
 
 /// Has the watchdog switch the machine off; whether there is one that can.
 pub(crate) fn power_off() -> bool {
-    let watchdog = WATCHDOG.get();
-    watchdog.is_some_and(|watchdog| watchdog.lock().power_off())
+    Shared::with(|watchdog| watchdog.power_off()).unwrap_or(false)
 }
 
 /// Wall-clock time when the kernel began, in ns since 1970; 0 if no clock runs.

@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use core::fmt;
 
 use halyard_core::boot::{self, BootInfo};
+use halyard_core::devices::Found;
 use halyard_core::kernel::Kernel;
 use halyard_core::machine::{Frame, PAGE_SIZE};
 use halyard_core::mm::Memory;
@@ -68,9 +69,9 @@ pub fn start(device_tree: u64, board: &'static Board) -> ! {
         (ram.frames.total() * PAGE_SIZE) >> 10
     );
     entropy::init(&tree);
-    devices::init(&tree, board.drivers, entropy::add);
+    let devices = devices::init(&tree, board.drivers, entropy::add);
     let machine = bring_up(&plan, console, &ram, entered);
-    run(machine, &tree, ram, plan.command_line)
+    run(machine, &tree, ram, devices, plan.command_line)
 }
 
 /// Timer and interrupts: all that the core asks for but other CPUs. `entered` is the counter when the kernel was entered.
@@ -105,7 +106,13 @@ fn bring_up(plan: &Plan<'_>, console: Option<Wire>, ram: &Ram, entered: u64) -> 
 }
 
 /// Hands over to the core, and starts the other CPUs once there is a kernel for them.
-fn run(machine: &'static Aarch64, tree: &Tree<'_>, ram: Ram, command_line: &'static str) -> ! {
+fn run(
+    machine: &'static Aarch64,
+    tree: &Tree<'_>,
+    ram: Ram,
+    devices: Found,
+    command_line: &'static str,
+) -> ! {
     let mut seed = [0; 32];
     entropy::fill(&mut seed);
     let memory: &'static Memory = Box::leak(Box::new(Memory::new(machine, ram.frames)));
@@ -121,7 +128,8 @@ fn run(machine: &'static Aarch64, tree: &Tree<'_>, ram: Ram, command_line: &'sta
         kernel_bytes: ram.kernel_bytes,
         command_line,
         seed,
-        real_time: devices::real_time(),
+        real_time: super::devices::real_time(),
+        devices,
     };
     let kernel = match boot::boot(info) {
         Ok(kernel) => kernel,

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::build::{decimal_name, made_up};
 use super::{Folder, Report, Text, decimal, number_below};
+use crate::devices::Devices;
 use crate::fs::devices::DEVICES;
 use crate::fs::directory::{Above, FIRST_COOKIE, Listed};
 use crate::fs::inode::{FileSystemId, Inode, Metadata, Node};
@@ -98,22 +99,16 @@ struct DescriptorLink {
 }
 
 /// The path of a device, by which ttyname(3) finds it; of a file, whose names an inode does not know, its number.
-fn describe(inode: &Inode, text: &mut Text) {
-    let device = |number| {
-        DEVICES
-            .iter()
-            .find(|(_, known, _)| *known == number)
-            .map(|(name, ..)| *name)
-    };
-    let name = if let Node::Device(number) = inode.node {
-        device(number)
-    } else {
-        None
-    };
-    match name {
-        Some(name) => write!(text, "/dev/{name}"),
-        None => write!(text, "inode:[{}:{}]", inode.file_system.0, inode.number),
+fn describe(inode: &Inode, devices: &Devices, text: &mut Text) {
+    if let Node::Device(number) = inode.node {
+        if let Some((name, ..)) = DEVICES.iter().find(|(_, known, _)| *known == number) {
+            return write!(text, "/dev/{name}");
+        }
+        if let Some(device) = devices.names().find(|device| device.number == number) {
+            return write!(text, "/dev/{}", device.name);
+        }
     }
+    write!(text, "inode:[{}:{}]", inode.file_system.0, inode.number);
 }
 
 impl Report for DescriptorLink {
@@ -124,7 +119,7 @@ impl Report for DescriptorLink {
             Some(inode) if inode.is_directory() => {
                 return path::path_of(inode, self.kernel.names.root());
             }
-            Some(inode) => describe(inode, &mut text),
+            Some(inode) => describe(inode, &self.kernel.devices, &mut text),
             None => {
                 let special = file.file().special();
                 text.push(special.label().as_bytes());
