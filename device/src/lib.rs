@@ -6,10 +6,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod gpio;
 mod i2c;
 mod random;
 mod watchdog;
 
+pub use gpio::{Function, GpioChip};
 pub use i2c::{Direction, I2cBus, Message};
 pub use random::RandomSource;
 pub use watchdog::Watchdog;

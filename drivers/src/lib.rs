@@ -13,6 +13,7 @@ extern crate self as halyard_drivers;
 #[cfg(test)]
 extern crate std;
 
+pub mod bcm2835_gpio;
 pub mod bcm2835_i2c;
 pub mod bcm2835_pm;
 pub mod bcm2835_rng;

@@ -228,7 +228,7 @@ impl<W: Window + ?Sized, D: CanWrite> Writeable for At<'_, W, D> {
 pub(crate) mod fake {
     //! Registers in RAM, which remember what was written to them.
 
-    use std::cell::RefCell;
+    use std::sync::Mutex;
     use std::vec;
     use std::vec::Vec;
 
@@ -245,49 +245,54 @@ pub(crate) mod fake {
 
     /// A window of plain memory: what is written is read back.
     pub(crate) struct Memory {
-        bytes: RefCell<Vec<u8>>,
-        writes: RefCell<Vec<Write>>,
+        bytes: Mutex<Vec<u8>>,
+        writes: Mutex<Vec<Write>>,
     }
 
     impl Memory {
         pub(crate) fn new(size: usize) -> Self {
             Memory {
-                bytes: RefCell::new(vec![0; size]),
-                writes: RefCell::default(),
+                bytes: Mutex::new(vec![0; size]),
+                writes: Mutex::default(),
             }
         }
 
         /// What was written since the last call.
         pub(crate) fn take_writes(&self) -> Vec<Write> {
-            self.writes.take()
+            core::mem::take(&mut *self.writes.lock().unwrap())
         }
 
         /// Changes a word as the device would.
         pub(crate) fn poke32(&self, offset: usize, value: u32) {
-            self.bytes.borrow_mut()[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+            self.bytes.lock().unwrap()[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
         }
     }
 
     impl Window for Memory {
         fn size(&self) -> usize {
-            self.bytes.borrow().len()
+            self.bytes.lock().unwrap().len()
         }
         fn read8(&self, offset: usize) -> u8 {
-            self.bytes.borrow().get(offset).copied().unwrap_or_default()
+            self.bytes
+                .lock()
+                .unwrap()
+                .get(offset)
+                .copied()
+                .unwrap_or_default()
         }
         fn write8(&self, offset: usize, value: u8) {
-            self.writes.borrow_mut().push(Write::Byte(offset, value));
-            if let Some(byte) = self.bytes.borrow_mut().get_mut(offset) {
+            self.writes.lock().unwrap().push(Write::Byte(offset, value));
+            if let Some(byte) = self.bytes.lock().unwrap().get_mut(offset) {
                 *byte = value;
             }
         }
         fn read32(&self, offset: usize) -> u32 {
-            let bytes = self.bytes.borrow();
+            let bytes = self.bytes.lock().unwrap();
             let word = bytes.get(offset..).and_then(|rest| rest.first_chunk());
             word.map_or(0, |word| u32::from_le_bytes(*word))
         }
         fn write32(&self, offset: usize, value: u32) {
-            self.writes.borrow_mut().push(Write::Word(offset, value));
+            self.writes.lock().unwrap().push(Write::Word(offset, value));
             if offset.is_multiple_of(4) && offset + 4 <= self.size() {
                 self.poke32(offset, value);
             }

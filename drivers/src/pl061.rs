@@ -4,6 +4,7 @@
 use core::convert::Infallible;
 
 use embedded_hal::digital::{ErrorType, InputPin, OutputPin, StatefulOutputPin};
+use halyard_device::{Function, GpioChip};
 use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::mmio::{ReadWrite, TooSmall, Window, require};
@@ -88,6 +89,54 @@ impl<W: Window + Clone> Pl061<W> {
         let bit = if on { pin.mask() } else { 0 };
         self.window.at(register).set(others | bit);
     }
+}
+
+impl<W: Window + Clone + Send> GpioChip for Pl061<W> {
+    fn label(&self) -> &'static str {
+        "pl061"
+    }
+
+    fn lines(&self) -> u32 {
+        8
+    }
+
+    fn function(&self, line: u32) -> Function {
+        let Some(pin) = number(line) else {
+            return Function::Other;
+        };
+        let has = |register: ReadWrite<u32>| self.window.at(register).get() & pin.mask() != 0;
+        match (has(GPIOAFSEL), has(GPIODIR)) {
+            (true, _) => Function::Other,
+            (false, true) => Function::Output,
+            (false, false) => Function::Input,
+        }
+    }
+
+    fn input(&mut self, line: u32) {
+        if let Some(pin) = number(line) {
+            Pl061::input(self, pin);
+        }
+    }
+
+    fn output(&mut self, line: u32, high: bool) {
+        if let Some(pin) = number(line) {
+            Pl061::output(self, pin, high);
+        }
+    }
+
+    fn is_high(&self, line: u32) -> bool {
+        number(line).is_some_and(|pin| self.pin(pin).is_high())
+    }
+
+    fn set(&mut self, line: u32, high: bool) {
+        if let Some(pin) = number(line) {
+            self.pin(pin).set(high);
+        }
+    }
+}
+
+fn number(line: u32) -> Option<PinNumber> {
+    u8::try_from(line).ok().and_then(PinNumber::new)
 }
 
 #[derive(Debug)]

@@ -84,11 +84,23 @@ pub struct QemuBoard {
     /// Further words for the kernel.
     #[serde(default)]
     pub append: Vec<String>,
+    /// A line of /dev/gpiochip0 that tests may drive, and where the machine shows it.
+    pub gpio: Option<GpioLine>,
     /// What QEMU calls the bus of I2C that the kernel calls /dev/i2c-1, for tests that put a device on it.
     pub i2c: Option<String>,
     /// The machine is in a QEMU that the project builds, and not in others.
     #[serde(default)]
     pub own: bool,
+}
+
+/// A line for tests.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GpioLine {
+    /// Its number, which is its bit too.
+    pub line: u32,
+    /// Physical address of the word with the lines' levels.
+    pub levels: u64,
 }
 
 /// How an exit code leaves the machine.

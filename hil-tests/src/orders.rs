@@ -68,4 +68,19 @@ impl Orders {
         };
         self.give(&order).map(drop)
     }
+
+    /// Reads the word at a physical address of the machine, which may be a device's register.
+    ///
+    /// # Errors
+    /// There is nothing.
+    pub fn word(&mut self, address: u64) -> Result<u32> {
+        let order = qmp::human_monitor_command {
+            command_line: format!("xp /1wx {address:#x}"),
+            cpu_index: None,
+        };
+        let said = self.give(&order)?;
+        let word = said.rsplit("0x").next().map(str::trim);
+        let word = word.and_then(|word| u32::from_str_radix(word, 16).ok());
+        word.ok_or_else(|| Error::other(format!("{address:#x} is not read: {}", said.trim())))
+    }
 }

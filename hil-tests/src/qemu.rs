@@ -275,6 +275,7 @@ mod tests {
             serial: 0,
             append: Vec::new(),
             i2c: None,
+            gpio: None,
             own: false,
         }
     }

@@ -8,7 +8,7 @@ use halyard_arch_aarch64::{Board, Driver, EarlyUart};
 static BOARD: Board = Board {
     name: "qemu-virt",
     early_uart: Some(EarlyUart::Pl011(0x0900_0000)),
-    drivers: &[Driver::PL031],
+    drivers: &[Driver::PL031, Driver::PL061],
 };
 
 halyard_arch_aarch64::board!(BOARD);

@@ -9,7 +9,12 @@ use halyard_arch_aarch64::{Board, Driver, EarlyUart};
 static BOARD: Board = Board {
     name: "rpi3",
     early_uart: Some(EarlyUart::Mini(0x3f21_5040)),
-    drivers: &[Driver::BCM2835_I2C, Driver::BCM2835_PM, Driver::BCM2835_RNG],
+    drivers: &[
+        Driver::BCM2835_GPIO,
+        Driver::BCM2835_I2C,
+        Driver::BCM2835_PM,
+        Driver::BCM2835_RNG,
+    ],
 };
 
 halyard_arch_aarch64::board!(BOARD);

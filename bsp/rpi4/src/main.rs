@@ -9,6 +9,7 @@ static BOARD: Board = Board {
     name: "rpi4",
     early_uart: Some(EarlyUart::Pl011(0xfe20_1000)),
     drivers: &[
+        Driver::BCM2835_GPIO,
         Driver::BCM2835_I2C,
         Driver::BCM2835_PM,
         Driver::IPROC_RNG200,

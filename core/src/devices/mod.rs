@@ -10,13 +10,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use halyard_device::{I2cBus, RandomSource, Watchdog};
+use halyard_device::{GpioChip, I2cBus, RandomSource, Watchdog};
 
 use crate::fs::file::File;
 use crate::fs::inode::{DeviceNumber, Inode};
 use crate::machine::Machine;
 use crate::{Errno, Result};
 
+pub mod gpio;
 mod hwrng;
 pub mod i2c;
 #[cfg(test)]
@@ -30,6 +31,8 @@ pub struct Found {
     pub random: Option<Box<dyn RandomSource>>,
     /// The watchdog.
     pub watchdog: Option<Box<dyn Watchdog>>,
+    /// Controllers of lines, in the order of their numbers.
+    pub gpio: Vec<Box<dyn GpioChip>>,
     /// Buses of I2C with their numbers.
     pub i2c: Vec<(u32, Box<dyn I2cBus>)>,
 }
@@ -39,12 +42,15 @@ pub struct Found {
 pub struct Devices {
     random: Option<Arc<hwrng::Generator>>,
     watchdog: Option<Arc<watchdog::Timer>>,
+    gpio: Vec<Arc<gpio::Chip>>,
     i2c: Vec<Arc<i2c::Bus>>,
 }
 
 /// Character devices by major number (Documentation/admin-guide/devices.txt of Linux).
 const MISC: u32 = 10;
 const I2C: u32 = 89;
+/// Linux gives it whatever is free, from the top.
+const GPIO: u32 = 254;
 /// Minor numbers of [`MISC`].
 const WATCHDOG: u32 = 130;
 const HWRNG: u32 = 183;
@@ -63,12 +69,14 @@ impl Devices {
     /// Devices as `found`.
     #[must_use]
     pub fn new(machine: &'static dyn Machine, found: Found) -> Self {
+        let chip = |(number, chip)| Arc::new(gpio::Chip::new(number, chip));
         let bus = |(number, bus)| Arc::new(i2c::Bus::new(number, bus));
         Devices {
             random: found.random.map(hwrng::Generator::new).map(Arc::new),
             watchdog: found
                 .watchdog
                 .map(|driver| Arc::new(watchdog::Timer::new(machine, driver))),
+            gpio: (0..).zip(found.gpio).map(chip).collect(),
             i2c: found.i2c.into_iter().map(bus).collect(),
         }
     }
@@ -82,22 +90,24 @@ impl Devices {
                 permissions: 0o600,
             })
         };
-        let buses = self.i2c.iter().map(|bus| {
-            let mut name = String::new();
+        let numbered = |kind: &str, major, minor| {
+            let mut name = String::from(kind);
             // Nothing refuses text to a string.
-            let _ = write!(name, "i2c-{}", bus.number);
+            let _ = write!(name, "{minor}");
             DeviceName {
                 name,
-                number: DeviceNumber {
-                    major: I2C,
-                    minor: bus.number,
-                },
+                number: DeviceNumber { major, minor },
                 permissions: 0o600,
             }
-        });
+        };
+        let chips = self.gpio.iter().map(|chip| chip.number);
+        let chips = chips.map(move |number| numbered("gpiochip", GPIO, number));
+        let buses = self.i2c.iter().map(|bus| bus.number);
+        let buses = buses.map(move |number| numbered("i2c-", I2C, number));
         one(self.random.is_some(), "hwrng", HWRNG)
             .into_iter()
             .chain(one(self.watchdog.is_some(), "watchdog", WATCHDOG))
+            .chain(chips)
             .chain(buses)
     }
 
@@ -110,6 +120,10 @@ impl Devices {
             },
             (MISC, WATCHDOG) => match &self.watchdog {
                 Some(timer) => Some(Arc::new(watchdog::WatchdogFile::open(timer, inode)?)),
+                None => None,
+            },
+            (GPIO, minor) => match self.gpio.get(minor as usize) {
+                Some(chip) => Some(Arc::new(gpio::ChipFile::new(chip, inode))),
                 None => None,
             },
             (I2C, minor) => match self.i2c.iter().find(|bus| bus.number == minor) {

@@ -7,7 +7,7 @@ use bitflags::bitflags;
 
 use super::directory::Listed;
 use super::inode::{Inode, S_IFIFO, S_IFREG, S_IFSOCK};
-use crate::devices::{i2c, watchdog};
+use crate::devices::{gpio, i2c, watchdog};
 use crate::io::{Sink, Source};
 use crate::ipc::channel::{ClientEnd, ServerEnd};
 use crate::ipc::epoll::Epoll;
@@ -222,6 +222,10 @@ pub enum Special<'a> {
     ChannelClient(&'a ClientEnd),
     /// A bus of I2C.
     I2c(i2c::Opened<'a>),
+    /// A controller of lines.
+    GpioChip(&'a Arc<gpio::Chip>),
+    /// Lines of one that a program has.
+    GpioLines(&'a gpio::Lines),
     /// The watchdog.
     Watchdog(&'a watchdog::Timer),
 }
@@ -238,6 +242,7 @@ impl Special<'_> {
             Special::TimerFd(_) => "anon_inode:[timerfd]",
             Special::SignalFd(_) => "anon_inode:[signalfd]",
             Special::ChannelServer(_) | Special::ChannelClient(_) => "channel:",
+            Special::GpioLines(_) => "anon_inode:gpio-line",
             _ => "anon_inode:",
         }
     }

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use super::{Answer, Call, DONE, Outcome, memfd};
-use crate::devices::{i2c, watchdog};
+use crate::devices::{gpio, i2c, watchdog};
 use crate::fs::file::Special;
 use crate::fs::inode::{Inode, Node};
 use crate::fs::open_file::{FileRef, OpenFile, OpenFlags};
@@ -24,7 +24,7 @@ impl Call<'_> {
     }
 
     /// One more than the greatest descriptor that the caller may have.
-    pub(super) fn descriptor_limit(&self) -> usize {
+    pub(crate) fn descriptor_limit(&self) -> usize {
         self.thread().descriptor_limit()
     }
 }
@@ -157,6 +157,8 @@ pub(super) fn ioctl(call: &mut Call<'_>) -> Answer {
             return match file.file().special() {
                 Special::Terminal(terminal) => tty::ioctl::ioctl(call, terminal, request),
                 Special::I2c(bus) => i2c::ioctl(call, bus, request),
+                Special::GpioChip(chip) => gpio::chip_ioctl(call, chip, request),
+                Special::GpioLines(lines) => gpio::lines_ioctl(call, lines, request),
                 Special::Watchdog(timer) => watchdog::ioctl(call, timer, request),
                 _ => Err(Errno::ENOTTY),
             };

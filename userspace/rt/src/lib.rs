@@ -34,6 +34,7 @@ pub mod epoll;
 pub mod event;
 pub mod fd;
 pub mod fs;
+pub mod gpio;
 mod heap;
 pub mod i2c;
 pub mod io;

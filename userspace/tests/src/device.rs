@@ -1,5 +1,6 @@
 //! The board's devices as files. What a board has not is skipped; what they do is the same on Linux.
 
+use halyard_rt::gpio::{ACTIVE_LOW, Chip, INPUT, OUTPUT};
 use halyard_rt::i2c::Bus;
 use halyard_rt::{nr, open, prelude::*};
 
@@ -13,6 +14,10 @@ suite!(
     i2c_wrong_transactions_are_einval,
     i2c_address_beyond_seven_bits_is_einval,
     i2c_unknown_request_is_enotty,
+    gpio_output_is_read_back,
+    gpio_line_is_one_programs_at_a_time_and_given_back,
+    gpio_wrong_requests_are_einval,
+    gpio_input_is_not_set,
     watchdog_has_its_number,
 );
 
@@ -113,6 +118,69 @@ fn i2c_unknown_request_is_enotty() -> Outcome {
     let functions = [0_u64];
     check_eq!(ioctl(&bus, I2C_FUNCS, functions.as_ptr().addr()), Ok(0));
     check!(Bus::open(99).is_err());
+    Ok(())
+}
+
+/// The last controller, and a line of it on which nothing hangs that a test could harm: the last one of the header of the Raspberry
+/// Pis, or of the eight that virt has.
+fn gpio() -> core::result::Result<(Chip, u32), Failure> {
+    match Chip::open(0) {
+        Ok(chip) => {
+            let line = if chip.lines()? > 27 { 27 } else { 7 };
+            Ok((chip, line))
+        }
+        Err(errno) => Err(Failure::Skip(format!("/dev/gpiochip0: {errno}"))),
+    }
+}
+
+fn gpio_output_is_read_back() -> Outcome {
+    let (chip, line) = gpio()?;
+    for (flags, raw) in [(OUTPUT, 0), (OUTPUT | ACTIVE_LOW, 1)] {
+        let lines = chip.request(&[line], flags)?;
+        for value in [0, 1, 0] {
+            lines.set_values(1, value)?;
+            check_eq!(lines.values(1), Ok(value));
+        }
+        drop(lines);
+        // A line that is given back stays as it is.
+        check_eq!(chip.request(&[line], 0)?.values(1), Ok(raw));
+    }
+    Ok(())
+}
+
+fn gpio_line_is_one_programs_at_a_time_and_given_back() -> Outcome {
+    let (chip, line) = gpio()?;
+    let lines = chip.request(&[line], INPUT)?;
+    check_eq!(chip.request(&[line], INPUT).err(), Some(Errno::EBUSY));
+    drop(lines);
+    // Twice in one request is two programs' too, and nothing of it is kept.
+    check_eq!(chip.request(&[line, line], INPUT).err(), Some(Errno::EBUSY));
+    drop(chip.request(&[line], INPUT)?);
+    Ok(())
+}
+
+fn gpio_wrong_requests_are_einval() -> Outcome {
+    let (chip, line) = gpio()?;
+    let beyond = chip.lines()?;
+    let wrong: [(&[u32], u64); 4] = [
+        (&[], INPUT),
+        (&[beyond], INPUT),
+        (&[line], INPUT | OUTPUT),
+        (&[line], 1 << 40),
+    ];
+    for (lines, flags) in wrong {
+        check_eq!(chip.request(lines, flags).err(), Some(Errno::EINVAL));
+    }
+    let lines = chip.request(&[line], INPUT)?;
+    check_eq!(lines.values(0), Err(Errno::EINVAL));
+    check_eq!(lines.values(2), Err(Errno::EINVAL));
+    Ok(())
+}
+
+fn gpio_input_is_not_set() -> Outcome {
+    let (chip, line) = gpio()?;
+    let lines = chip.request(&[line], INPUT)?;
+    check_eq!(lines.set_values(1, 1), Err(Errno::EPERM));
     Ok(())
 }
 

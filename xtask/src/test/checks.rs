@@ -62,7 +62,11 @@ const CHECKS: [Check; 12] = [
 ];
 
 /// Checks of devices, on the boards that have them.
-const DEVICES: [Check; 2] = [
+const DEVICES: [Check; 3] = [
+    (
+        "line_that_a_program_blinks_is_seen_from_outside",
+        devices::blink,
+    ),
     (
         "watchdog_file_resets_the_board_when_nobody_writes",
         devices::watchdog,

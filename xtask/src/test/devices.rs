@@ -1,6 +1,6 @@
 //! The board's devices as programs reach them, with a hand on the machine from the outside.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use halyard_hil::board::QemuBoard;
@@ -33,43 +33,55 @@ fn skip(why: &str) -> Failure {
     }
 }
 
+/// A machine that takes orders while it runs.
+struct Ordered {
+    board: QemuBoard,
+    socket: PathBuf,
+}
+
+impl Ordered {
+    fn new(board: &QemuBoard, what: &str) -> Self {
+        let name = format!("halyard-{}-{what}.qmp", std::process::id());
+        let socket = std::env::temp_dir().join(name);
+        let mut board = board.clone();
+        let orders = format!("unix:{},server=on,wait=off", socket.display());
+        board.args.extend(["-qmp".into(), orders]);
+        Self { board, socket }
+    }
+
+    /// Boots it to the shell.
+    fn start(&self, bench: &Bench<'_>) -> Result<(Session, Orders), Failure> {
+        let bench = Bench {
+            board: &self.board,
+            name: bench.name,
+            kernel: bench.kernel,
+            products: bench.products,
+            options: bench.options.clone(),
+        };
+        let boot = bench.ordinary_boot(&["quiet"], &[]);
+        let session = Session::start(&bench, bench.options.clone(), &boot)?;
+        let orders = Orders::connect(&self.socket, PATIENCE).map_err(infra)?;
+        Ok((session, orders))
+    }
+}
+
+impl Drop for Ordered {
+    fn drop(&mut self) {
+        // Gone already, if QEMU had time for it.
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
 /// A driver crate that knows nothing of Halyard reads, over its I2C, what the sensor is set to meanwhile; an address where nothing is
 /// answers nothing.
 pub(crate) fn sensor(bench: &Bench<'_>) -> Result<String, Failure> {
     let Some(bus) = &bench.board.i2c else {
         return Err(skip("QEMU's machine has no I2C"));
     };
-    let socket = std::env::temp_dir().join(format!("halyard-{}-i2c.qmp", std::process::id()));
-    let board = with_sensor(bench.board, bus, &socket);
-    let bench = Bench {
-        board: &board,
-        name: bench.name,
-        kernel: bench.kernel,
-        products: bench.products,
-        options: bench.options.clone(),
-    };
-    let result = temperatures(&bench, &socket);
-    // Gone already, if QEMU had time for it.
-    let _ = std::fs::remove_file(&socket);
-    result
-}
-
-/// The machine with a sensor at address 0x48, which takes orders.
-fn with_sensor(board: &QemuBoard, bus: &str, socket: &Path) -> QemuBoard {
-    let mut board = board.clone();
-    board.args.extend([
-        "-device".into(),
-        format!("tmp105,id=sensor,address=0x48,bus={bus}"),
-        "-qmp".into(),
-        format!("unix:{},server=on,wait=off", socket.display()),
-    ]);
-    board
-}
-
-fn temperatures(bench: &Bench<'_>, socket: &Path) -> Result<String, Failure> {
-    let boot = bench.ordinary_boot(&["quiet"], &[]);
-    let mut session = Session::start(bench, bench.options.clone(), &boot)?;
-    let mut orders = Orders::connect(socket, PATIENCE).map_err(infra)?;
+    let mut machine = Ordered::new(bench.board, "i2c");
+    let sensor = format!("tmp105,id=sensor,address=0x48,bus={bus}");
+    machine.board.args.extend(["-device".into(), sensor]);
+    let (mut session, mut orders) = machine.start(bench)?;
     for (thousandths, read) in TEMPERATURES {
         session.expect(PROMPT)?;
         orders
@@ -88,6 +100,32 @@ fn temperatures(bench: &Bench<'_>, socket: &Path) -> Result<String, Failure> {
         "{} temperatures, set from outside",
         TEMPERATURES.len()
     ))
+}
+
+/// How often a line is made high and low.
+const BLINKS: u32 = 2;
+
+/// A line that a program drives as an output of embedded-hal is seen from outside to go high and low.
+pub(crate) fn blink(bench: &Bench<'_>) -> Result<String, Failure> {
+    let Some(gpio) = bench.board.gpio else {
+        return Err(skip("no line that a test may drive is known"));
+    };
+    let machine = Ordered::new(bench.board, "gpio");
+    let (mut session, mut orders) = machine.start(bench)?;
+    session.expect(PROMPT)?;
+    session.send(&format!("blink 0 {} {BLINKS}\n", gpio.line))?;
+    for (said, level) in [("\nhigh", 1), ("\nlow", 0)].repeat(BLINKS as usize) {
+        session.expect(said)?;
+        let levels = orders.word(gpio.levels).map_err(infra)?;
+        if levels >> gpio.line & 1 != level {
+            let why = format!("the levels are {levels:#x} after '{}'", said.trim());
+            return Err(session.fail(&why));
+        }
+    }
+    session.expect(PROMPT)?;
+    session.send("exit\n")?;
+    session.leave(0)?;
+    Ok(format!("line {} went high {BLINKS} times", gpio.line))
 }
 
 fn infra(error: std::io::Error) -> Failure {

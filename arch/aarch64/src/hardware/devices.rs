@@ -9,7 +9,8 @@ use core::time::Duration;
 
 use halyard_cell::SpinLock;
 use halyard_core::devices::Found;
-use halyard_device::{I2cBus, RandomSource, Watchdog};
+use halyard_device::{GpioChip, I2cBus, RandomSource, Watchdog};
+use halyard_drivers::bcm2835_gpio::{self, Bcm2835Gpio};
 use halyard_drivers::bcm2835_i2c::{self, Bcm2835I2c};
 use halyard_drivers::bcm2835_pm::{self, Bcm2835Pm};
 use halyard_drivers::bcm2835_rng::{self, Bcm2835Rng};
@@ -17,6 +18,7 @@ use halyard_drivers::dt::{Node, Tree};
 use halyard_drivers::iproc_rng200::{self, IprocRng200};
 use halyard_drivers::mmio::TooSmall;
 use halyard_drivers::pl031::{self, Pl031};
+use halyard_drivers::pl061::{self, Pl061};
 use halyard_drivers::plan;
 use halyard_drivers::sunxi_wdt::{self, SunxiWdt};
 
@@ -36,6 +38,7 @@ pub struct Driver {
 
 /// A device that was found, by what it does.
 enum Device {
+    Gpio(Box<dyn GpioChip>),
     I2c(Box<dyn I2cBus>),
     Random(Box<dyn RandomSource>),
     Watchdog(Box<dyn Watchdog>),
@@ -44,6 +47,12 @@ enum Device {
 }
 
 impl Driver {
+    /// The lines of the Raspberry Pis.
+    pub const BCM2835_GPIO: Driver = Driver {
+        compatible: bcm2835_gpio::COMPATIBLE,
+        start: |registers| Ok(Device::Gpio(Box::new(Bcm2835Gpio::new(registers)?))),
+    };
+
     /// The I2C buses of the Raspberry Pis.
     pub const BCM2835_I2C: Driver = Driver {
         compatible: bcm2835_i2c::COMPATIBLE,
@@ -66,6 +75,12 @@ impl Driver {
     pub const IPROC_RNG200: Driver = Driver {
         compatible: iproc_rng200::COMPATIBLE,
         start: |registers| Ok(Device::Random(Box::new(IprocRng200::new(registers)?))),
+    };
+
+    /// The PrimeCell controller of lines.
+    pub const PL061: Driver = Driver {
+        compatible: pl061::COMPATIBLE,
+        start: |registers| Ok(Device::Gpio(Box::new(Pl061::new(registers)?))),
     };
 
     /// The PrimeCell real-time clock.
@@ -182,6 +197,7 @@ fn keep(
     take: &mut impl FnMut(u32),
 ) {
     match device {
+        Device::Gpio(chip) => found.gpio.push(chip),
         Device::I2c(bus) => {
             let number = plan::number(tree, node, "i2c");
             let free = |number: &u32| found.i2c.iter().all(|(other, _)| other != number);
