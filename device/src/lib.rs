@@ -6,11 +6,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod firmware;
 mod gpio;
 mod i2c;
 mod random;
 mod watchdog;
 
+pub use firmware::{Firmware, FirmwareError};
 pub use gpio::{Function, GpioChip};
 pub use i2c::{Direction, I2cBus, Message};
 pub use random::RandomSource;

@@ -15,6 +15,7 @@ extern crate std;
 
 pub mod bcm2835_gpio;
 pub mod bcm2835_i2c;
+pub mod bcm2835_mbox;
 pub mod bcm2835_pm;
 pub mod bcm2835_rng;
 pub mod device;

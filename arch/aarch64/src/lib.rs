@@ -45,6 +45,7 @@ mod hardware {
     mod power;
     mod ram;
     mod registers;
+    mod shared;
     mod smp;
     mod start;
     mod table;

@@ -11,6 +11,7 @@ static BOARD: Board = Board {
     early_uart: Some(EarlyUart::Mini(0x3f21_5040)),
     drivers: &[
         Driver::BCM2835_GPIO,
+        Driver::BCM2835_MBOX,
         Driver::BCM2835_I2C,
         Driver::BCM2835_PM,
         Driver::BCM2835_RNG,

@@ -10,6 +10,7 @@ static BOARD: Board = Board {
     early_uart: Some(EarlyUart::Pl011(0xfe20_1000)),
     drivers: &[
         Driver::BCM2835_GPIO,
+        Driver::BCM2835_MBOX,
         Driver::BCM2835_I2C,
         Driver::BCM2835_PM,
         Driver::IPROC_RNG200,

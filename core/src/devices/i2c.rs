@@ -6,13 +6,14 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use core::task::Poll;
 
 use halyard_cell::SpinLock;
 use halyard_device::{Direction, I2cBus, I2cError, Message, NoAcknowledgeSource};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use super::turn::Turns;
 use crate::fs::file::{File, Special};
 use crate::fs::inode::Inode;
 use crate::fs::open_file::FileRef;
@@ -21,7 +22,7 @@ use crate::mm::AddressSpace;
 use crate::process::thread::{Killable, Thread};
 use crate::syscall::{Answer, Call, DONE};
 use crate::time::NANOS_PER_SECOND;
-use crate::wait::{Interruption, Sleeper, WaitQueue, wait_for_time, wait_until};
+use crate::wait::{Interruption, Sleeper, wait_for_time};
 use crate::{Errno, Result};
 
 /// Bytes of a message at most, and messages of a transaction (linux/i2c-dev.h).
@@ -71,9 +72,7 @@ pub struct Bus {
     /// Its number: that of its name.
     pub number: u32,
     driver: SpinLock<Box<dyn I2cBus>>,
-    /// Somebody has it.
-    taken: AtomicBool,
-    turns: WaitQueue,
+    turns: Turns,
     /// How long a transaction may take beside the time for its bytes, in ns.
     limit: AtomicU64,
 }
@@ -83,21 +82,8 @@ impl Bus {
         Bus {
             number,
             driver: SpinLock::new(driver),
-            taken: AtomicBool::new(false),
-            turns: WaitQueue::new(),
+            turns: Turns::new(),
             limit: AtomicU64::new(NANOS_PER_SECOND),
-        }
-    }
-
-    /// Takes the bus.
-    async fn turn<S: Sleeper>(&self, sleeper: &S) -> Result<Turn<'_>> {
-        let free = || (!self.taken.swap(true, Ordering::Acquire)).then_some(());
-        match wait_until(sleeper, &self.turns, None, free).await {
-            Ok(()) => Ok(Turn {
-                bus: self,
-                is_over: true,
-            }),
-            Err(interruption) => Err(interruption.errno()),
         }
     }
 
@@ -112,7 +98,7 @@ impl Bus {
         if !self.driver.lock().can(messages) {
             return Err(Errno::EOPNOTSUPP);
         }
-        let mut turn = self.turn(sleeper).await?;
+        let _turn = self.turns.next(sleeper).await?;
         let byte = u64::try_from(self.driver.lock().byte_time().as_nanos()).unwrap_or(u64::MAX);
         // An address goes before each message.
         let bytes = messages
@@ -123,12 +109,15 @@ impl Bus {
         let pace = byte.saturating_mul(bytes.min(LOOK_AFTER) as u64);
         let limit = self.limit.load(Ordering::Relaxed).saturating_add(time);
         let end = sleeper.now().after(limit);
-        turn.is_over = false;
+        let mut begun = Begun {
+            bus: self,
+            is_over: false,
+        };
         self.driver.lock().begin(messages);
         loop {
             let state = self.driver.lock().step(messages);
             if let Poll::Ready(result) = state {
-                turn.is_over = true;
+                begun.is_over = true;
                 return result.map_err(errno);
             }
             let now = sleeper.now();
@@ -144,19 +133,17 @@ impl Bus {
     }
 }
 
-/// Whoever has the bus. What is not over when it goes is given up.
-struct Turn<'a> {
+/// A transaction. One that is not over when this goes is given up.
+struct Begun<'a> {
     bus: &'a Bus,
     is_over: bool,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Begun<'_> {
     fn drop(&mut self) {
         if !self.is_over {
             self.bus.driver.lock().abort();
         }
-        self.bus.taken.store(false, Ordering::Release);
-        self.bus.turns.wake_one();
     }
 }
 

@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use halyard_device::{GpioChip, I2cBus, RandomSource, Watchdog};
+use halyard_device::{Firmware, GpioChip, I2cBus, RandomSource, Watchdog};
 
 use crate::fs::file::File;
 use crate::fs::inode::{DeviceNumber, Inode};
@@ -22,6 +22,8 @@ mod hwrng;
 pub mod i2c;
 #[cfg(test)]
 mod testing;
+mod turn;
+pub mod vcio;
 pub mod watchdog;
 
 /// What the machine found, for the core to make files of.
@@ -31,6 +33,8 @@ pub struct Found {
     pub random: Option<Box<dyn RandomSource>>,
     /// The watchdog.
     pub watchdog: Option<Box<dyn Watchdog>>,
+    /// The way to the firmware.
+    pub firmware: Option<Box<dyn Firmware>>,
     /// Controllers of lines, in the order of their numbers.
     pub gpio: Vec<Box<dyn GpioChip>>,
     /// Buses of I2C with their numbers.
@@ -42,6 +46,7 @@ pub struct Found {
 pub struct Devices {
     random: Option<Arc<hwrng::Generator>>,
     watchdog: Option<Arc<watchdog::Timer>>,
+    mailbox: Option<Arc<vcio::Mailbox>>,
     gpio: Vec<Arc<gpio::Chip>>,
     i2c: Vec<Arc<i2c::Bus>>,
 }
@@ -49,6 +54,8 @@ pub struct Devices {
 /// Character devices by major number (Documentation/admin-guide/devices.txt of Linux).
 const MISC: u32 = 10;
 const I2C: u32 = 89;
+/// As Raspberry Pi's Linux has it.
+const VCIO: u32 = 100;
 /// Linux gives it whatever is free, from the top.
 const GPIO: u32 = 254;
 /// Minor numbers of [`MISC`].
@@ -76,6 +83,7 @@ impl Devices {
             watchdog: found
                 .watchdog
                 .map(|driver| Arc::new(watchdog::Timer::new(machine, driver))),
+            mailbox: found.firmware.map(vcio::Mailbox::new).map(Arc::new),
             gpio: (0..).zip(found.gpio).map(chip).collect(),
             i2c: found.i2c.into_iter().map(bus).collect(),
         }
@@ -83,10 +91,10 @@ impl Devices {
 
     /// Their names in /dev.
     pub fn names(&self) -> impl Iterator<Item = DeviceName> {
-        let one = |here: bool, name: &str, minor| {
+        let one = |here: bool, name: &str, major, minor| {
             here.then(|| DeviceName {
                 name: String::from(name),
-                number: DeviceNumber { major: MISC, minor },
+                number: DeviceNumber { major, minor },
                 permissions: 0o600,
             })
         };
@@ -104,9 +112,10 @@ impl Devices {
         let chips = chips.map(move |number| numbered("gpiochip", GPIO, number));
         let buses = self.i2c.iter().map(|bus| bus.number);
         let buses = buses.map(move |number| numbered("i2c-", I2C, number));
-        one(self.random.is_some(), "hwrng", HWRNG)
+        one(self.random.is_some(), "hwrng", MISC, HWRNG)
             .into_iter()
-            .chain(one(self.watchdog.is_some(), "watchdog", WATCHDOG))
+            .chain(one(self.watchdog.is_some(), "watchdog", MISC, WATCHDOG))
+            .chain(one(self.mailbox.is_some(), "vcio", VCIO, 0))
             .chain(chips)
             .chain(buses)
     }
@@ -120,6 +129,10 @@ impl Devices {
             },
             (MISC, WATCHDOG) => match &self.watchdog {
                 Some(timer) => Some(Arc::new(watchdog::WatchdogFile::open(timer, inode)?)),
+                None => None,
+            },
+            (VCIO, 0) => match &self.mailbox {
+                Some(mailbox) => Some(Arc::new(vcio::VcioFile::new(mailbox, inode))),
                 None => None,
             },
             (GPIO, minor) => match self.gpio.get(minor as usize) {

@@ -7,7 +7,7 @@ use bitflags::bitflags;
 
 use super::directory::Listed;
 use super::inode::{Inode, S_IFIFO, S_IFREG, S_IFSOCK};
-use crate::devices::{gpio, i2c, watchdog};
+use crate::devices::{gpio, i2c, vcio, watchdog};
 use crate::io::{Sink, Source};
 use crate::ipc::channel::{ClientEnd, ServerEnd};
 use crate::ipc::epoll::Epoll;
@@ -226,6 +226,8 @@ pub enum Special<'a> {
     GpioChip(&'a Arc<gpio::Chip>),
     /// Lines of one that a program has.
     GpioLines(&'a gpio::Lines),
+    /// The way to the firmware.
+    Mailbox(&'a Arc<vcio::Mailbox>),
     /// The watchdog.
     Watchdog(&'a watchdog::Timer),
 }

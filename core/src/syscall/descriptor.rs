@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use super::{Answer, Call, DONE, Outcome, memfd};
-use crate::devices::{gpio, i2c, watchdog};
+use crate::devices::{gpio, i2c, vcio, watchdog};
 use crate::fs::file::Special;
 use crate::fs::inode::{Inode, Node};
 use crate::fs::open_file::{FileRef, OpenFile, OpenFlags};
@@ -159,6 +159,7 @@ pub(super) fn ioctl(call: &mut Call<'_>) -> Answer {
                 Special::I2c(bus) => i2c::ioctl(call, bus, request),
                 Special::GpioChip(chip) => gpio::chip_ioctl(call, chip, request),
                 Special::GpioLines(lines) => gpio::lines_ioctl(call, lines, request),
+                Special::Mailbox(mailbox) => vcio::ioctl(call, mailbox, request),
                 Special::Watchdog(timer) => watchdog::ioctl(call, timer, request),
                 _ => Err(Errno::ENOTTY),
             };

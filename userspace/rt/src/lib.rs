@@ -33,6 +33,7 @@ mod cstr;
 pub mod epoll;
 pub mod event;
 pub mod fd;
+pub mod firmware;
 pub mod fs;
 pub mod gpio;
 mod heap;

@@ -1,8 +1,9 @@
 //! The board's devices as files. What a board has not is skipped; what they do is the same on Linux.
 
+use halyard_rt::firmware::{self, Firmware};
 use halyard_rt::gpio::{ACTIVE_LOW, Chip, INPUT, OUTPUT};
 use halyard_rt::i2c::Bus;
-use halyard_rt::{nr, open, prelude::*};
+use halyard_rt::{nr, open, prelude::*, system};
 
 use crate::runner::suite;
 use crate::support::{Failure, Outcome, call, check, check_eq};
@@ -18,6 +19,9 @@ suite!(
     gpio_line_is_one_programs_at_a_time_and_given_back,
     gpio_wrong_requests_are_einval,
     gpio_input_is_not_set,
+    mailbox_tells_revision_memory_and_clocks,
+    mailbox_unknown_tag_has_no_answer,
+    mailbox_wrong_questions_are_einval,
     watchdog_has_its_number,
 );
 
@@ -181,6 +185,55 @@ fn gpio_input_is_not_set() -> Outcome {
     let (chip, line) = gpio()?;
     let lines = chip.request(&[line], INPUT)?;
     check_eq!(lines.set_values(1, 1), Err(Errno::EPERM));
+    Ok(())
+}
+
+fn mailbox() -> core::result::Result<Firmware, Failure> {
+    match Firmware::open() {
+        Ok(firmware) => Ok(firmware),
+        Err(errno) => Err(Failure::Skip(format!("/dev/vcio: {errno}"))),
+    }
+}
+
+fn mailbox_tells_revision_memory_and_clocks() -> Outcome {
+    let firmware = mailbox()?;
+    let [revision, _] = firmware.property(firmware::BOARD_REVISION, [0; 2])?;
+    // Bit 23: the new style, in which bits 4 to 11 are the model: 3B is 8, 4B is 0x11.
+    check!(revision & 1 << 23 != 0);
+    check!(matches!(revision >> 4 & 0xff, 0x08 | 0x0d | 0x11));
+    let [start, bytes] = firmware.property(firmware::ARM_MEMORY, [0; 2])?;
+    let info = system::info()?;
+    let known = info.total * u64::from(info.unit);
+    check_eq!(start, 0);
+    // The kernel's own image is in it too, and a Raspberry Pi 4 has more beyond what the firmware tells.
+    check!(u64::from(bytes) > known / 4);
+    for clock in [firmware::CLOCK_EMMC, firmware::CLOCK_ARM] {
+        let [same, hertz] = firmware.property(firmware::CLOCK_RATE, [clock, 0])?;
+        check_eq!(same, clock);
+        check!(hertz > 1_000_000);
+    }
+    Ok(())
+}
+
+fn mailbox_unknown_tag_has_no_answer() -> Outcome {
+    let answer = mailbox()?.property(0x0bad_0bad, [1, 2]);
+    check!(matches!(answer, Err(Errno::ENODATA | Errno::EINVAL)));
+    Ok(())
+}
+
+fn mailbox_wrong_questions_are_einval() -> Outcome {
+    const PROPERTY: usize = 0xc008_6400;
+    let mailbox = match fs::open_with("/dev/vcio", open::O_RDWR, 0) {
+        Ok(mailbox) => mailbox,
+        Err(errno) => return Err(Failure::Skip(format!("/dev/vcio: {errno}"))),
+    };
+    for size in [0_u32, 8, 13, 4096, u32::MAX] {
+        let question = [size, 0, 0, 0, 0];
+        let at = question.as_ptr().addr();
+        check_eq!(ioctl(&mailbox, PROPERTY, at), Err(Errno::EINVAL));
+    }
+    check_eq!(ioctl(&mailbox, PROPERTY, 8), Err(Errno::EFAULT));
+    check_eq!(ioctl(&mailbox, PROPERTY + 1, 8), Err(Errno::ENOTTY));
     Ok(())
 }
 

@@ -5,13 +5,15 @@
 //! Owns the devices from then on, each behind a lock of level 9: nothing is called while it is held.
 
 use alloc::boxed::Box;
+use core::fmt;
 use core::time::Duration;
 
 use halyard_cell::SpinLock;
 use halyard_core::devices::Found;
-use halyard_device::{GpioChip, I2cBus, RandomSource, Watchdog};
+use halyard_device::{Firmware, GpioChip, I2cBus, RandomSource, Watchdog};
 use halyard_drivers::bcm2835_gpio::{self, Bcm2835Gpio};
 use halyard_drivers::bcm2835_i2c::{self, Bcm2835I2c};
+use halyard_drivers::bcm2835_mbox::{self, Bcm2835Mbox};
 use halyard_drivers::bcm2835_pm::{self, Bcm2835Pm};
 use halyard_drivers::bcm2835_rng::{self, Bcm2835Rng};
 use halyard_drivers::dt::{Node, Tree};
@@ -26,6 +28,7 @@ use super::console::println;
 use super::log::log_at;
 use super::once::Once;
 use super::registers::Registers;
+use super::shared::Shared;
 
 /// A driver that a board's image has.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +36,35 @@ pub struct Driver {
     /// The bindings that it follows.
     compatible: &'static [&'static str],
     /// Makes it over the first entry of a node's `reg`.
-    start: fn(Registers) -> Result<Device, TooSmall>,
+    start: fn(Registers) -> Result<Device, NoDevice>,
+}
+
+/// Why a driver was not made.
+enum NoDevice {
+    /// The tree is wrong about its registers.
+    TooSmall(TooSmall),
+    /// What it shares memory with does not reach any, or another has it.
+    NoSharedMemory,
+}
+
+impl From<TooSmall> for NoDevice {
+    fn from(why: TooSmall) -> Self {
+        NoDevice::TooSmall(why)
+    }
+}
+
+impl fmt::Display for NoDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoDevice::TooSmall(why) => why.fmt(f),
+            NoDevice::NoSharedMemory => f.write_str("no memory to share with it"),
+        }
+    }
 }
 
 /// A device that was found, by what it does.
 enum Device {
+    Firmware(Box<dyn Firmware>),
     Gpio(Box<dyn GpioChip>),
     I2c(Box<dyn I2cBus>),
     Random(Box<dyn RandomSource>),
@@ -57,6 +84,16 @@ impl Driver {
     pub const BCM2835_I2C: Driver = Driver {
         compatible: bcm2835_i2c::COMPATIBLE,
         start: |registers| Ok(Device::I2c(Box::new(Bcm2835I2c::new(registers)?))),
+    };
+
+    /// The way to the firmware of the Raspberry Pis.
+    pub const BCM2835_MBOX: Driver = Driver {
+        compatible: bcm2835_mbox::COMPATIBLE,
+        start: |registers| {
+            let shared = Shared::take().ok_or(NoDevice::NoSharedMemory)?;
+            let mailbox = Bcm2835Mbox::new(registers, shared)?;
+            Ok(Device::Firmware(Box::new(mailbox)))
+        },
     };
 
     /// Power management of the Raspberry Pis: watchdog, reset, power-off.
@@ -137,15 +174,15 @@ static WATCHDOG: Once<SpinLock<Box<dyn Watchdog>>> = Once::new();
 static CLOCK: Once<u32> = Once::new();
 
 /// The watchdog for programs: the kernel resets the machine by the same one.
-struct Shared;
+struct Ours;
 
-impl Shared {
+impl Ours {
     fn with<T>(f: impl FnOnce(&mut dyn Watchdog) -> T) -> Option<T> {
         WATCHDOG.get().map(|watchdog| f(&mut **watchdog.lock()))
     }
 }
 
-impl Watchdog for Shared {
+impl Watchdog for Ours {
     fn longest(&self) -> Duration {
         Self::with(|watchdog| watchdog.longest()).unwrap_or_default()
     }
@@ -197,6 +234,9 @@ fn keep(
     take: &mut impl FnMut(u32),
 ) {
     match device {
+        Device::Firmware(firmware) => {
+            found.firmware.get_or_insert(firmware);
+        }
         Device::Gpio(chip) => found.gpio.push(chip),
         Device::I2c(bus) => {
             let number = plan::number(tree, node, "i2c");
@@ -211,7 +251,7 @@ fn keep(
         }
         Device::Watchdog(watchdog) => {
             if WATCHDOG.set(SpinLock::new(watchdog)).is_some() {
-                found.watchdog = Some(Box::new(Shared));
+                found.watchdog = Some(Box::new(Ours));
             }
         }
         Device::Clock(seconds) => {
@@ -237,12 +277,12 @@ pub(crate) const SETTLING: Duration = Duration::from_secs(1);
 
 /// Has the watchdog reset the machine; whether there is one.
 pub(crate) fn reset() -> bool {
-    Shared::with(|watchdog| watchdog.reset()).is_some()
+    Ours::with(|watchdog| watchdog.reset()).is_some()
 }
 
 /// Has the watchdog switch the machine off; whether there is one that can.
 pub(crate) fn power_off() -> bool {
-    Shared::with(|watchdog| watchdog.power_off()).unwrap_or(false)
+    Ours::with(|watchdog| watchdog.power_off()).unwrap_or(false)
 }
 
 /// Wall-clock time when the kernel began, in ns since 1970; 0 if no clock runs.

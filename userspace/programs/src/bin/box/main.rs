@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod basics;
+mod boardinfo;
 mod cat;
 mod command;
 mod cp;
@@ -55,6 +56,7 @@ const fn tool(
 
 const TOOLS: &[Tool] = &[
     tool("[", "[ EXPRESSION ]", test::bracket),
+    tool("boardinfo", "boardinfo", boardinfo::run),
     tool("cat", "cat [FILE...]", cat::run),
     tool("cp", "cp [-r] FROM... TO", cp::run),
     tool("echo", "echo [-n] [WORD...]", basics::echo),
