@@ -16,7 +16,7 @@ pub trait GpioChip: Send {
     /// What it is called.
     fn label(&self) -> &'static str;
 
-    /// How many lines it has: 64 at most.
+    /// How many lines it has.
     fn lines(&self) -> u32;
 
     /// What the line does.

@@ -29,5 +29,6 @@ pub mod pl061;
 pub mod plan;
 pub mod psci;
 pub mod serial;
+pub mod sunxi_pio;
 pub mod sunxi_wdt;
 pub mod uart16550;

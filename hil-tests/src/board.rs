@@ -97,7 +97,7 @@ pub struct QemuBoard {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GpioLine {
-    /// Its number, which is its bit too.
+    /// Its number; its bit is what 32 leave of it.
     pub line: u32,
     /// Physical address of the word with the lines' levels.
     pub levels: u64,

@@ -8,7 +8,7 @@ use halyard_arch_aarch64::{Board, Driver, EarlyUart};
 static BOARD: Board = Board {
     name: "pine64",
     early_uart: Some(EarlyUart::DesignWare(0x01c2_8000)),
-    drivers: &[Driver::SUNXI_WDT],
+    drivers: &[Driver::SUNXI_PIO, Driver::SUNXI_WDT],
 };
 
 halyard_arch_aarch64::board!(BOARD);

@@ -18,7 +18,7 @@ use crate::machine::UserAddr;
 use crate::syscall::{Answer, Call, DONE};
 use crate::{Errno, Result};
 
-/// Lines of one request, and of one chip here.
+/// Lines of one request.
 const LINES_MAX: usize = 64;
 const ATTRIBUTES_MAX: usize = 10;
 
@@ -118,19 +118,33 @@ pub struct Chip {
 
 struct State {
     driver: Box<dyn GpioChip>,
-    /// Lines that a program has: who says it is.
-    users: [Option<Name>; LINES_MAX],
-    /// Lines that are low when a program says that they are active.
-    active_low: u64,
+    /// Who has each line.
+    users: Vec<Option<User>>,
+}
+
+/// Who has a line.
+#[derive(Clone, Copy)]
+struct User {
+    /// What the program says of itself.
+    name: Name,
+    /// The line is low when the program says that it is active.
+    active_low: bool,
+}
+
+impl State {
+    fn user(&self, line: u32) -> Option<&User> {
+        self.users.get(line as usize)?.as_ref()
+    }
+
+    fn is_active_low(&self, line: u32) -> bool {
+        self.user(line).is_some_and(|user| user.active_low)
+    }
 }
 
 impl Chip {
     pub(super) fn new(number: u32, driver: Box<dyn GpioChip>) -> Self {
-        let state = State {
-            driver,
-            users: [None; LINES_MAX],
-            active_low: 0,
-        };
+        let users = (0..driver.lines()).map(|_| None).collect();
+        let state = State { driver, users };
         Chip {
             number,
             state: SpinLock::new(state),
@@ -159,20 +173,20 @@ impl Chip {
         if line >= state.driver.lines() {
             return Err(Errno::EINVAL);
         }
-        let user = state.users.get(line as usize).copied().flatten();
+        let user = state.user(line);
         let direction = match state.driver.function(line) {
             Function::Input => INPUT,
             Function::Output => OUTPUT,
             Function::Other => USED | INPUT,
         };
-        let low = if state.active_low >> line & 1 != 0 {
+        let low = if state.is_active_low(line) {
             ACTIVE_LOW
         } else {
             0
         };
         Ok(LineInfo {
             name: [0; 32],
-            consumer: user.unwrap_or_default(),
+            consumer: user.map_or([0; 32], |user| user.name),
             offset: line,
             count: 0,
             flags: direction | low | if user.is_some() { USED } else { 0 },
@@ -195,12 +209,15 @@ impl Chip {
             if line >= state.driver.lines() {
                 return Err(Errno::EINVAL);
             }
-            let is_free = state.driver.function(line) != Function::Other;
+            let is_taken = state.driver.function(line) == Function::Other;
             let user = state.users.get_mut(line as usize).ok_or(Errno::EINVAL)?;
-            if user.is_some() || !is_free {
+            if is_taken || user.is_some() {
                 return Err(Errno::EBUSY);
             }
-            *user = Some(consumer);
+            *user = Some(User {
+                name: consumer,
+                active_low: false,
+            });
             // There is room: it was reserved.
             claimed.lines.push(line);
         }
@@ -227,7 +244,6 @@ impl Drop for Lines {
     fn drop(&mut self) {
         let mut state = self.chip.state.lock();
         for &line in &self.lines {
-            state.active_low &= !(1 << line);
             if let Some(user) = state.users.get_mut(line as usize) {
                 *user = None;
             }
@@ -288,7 +304,9 @@ impl Lines {
         for (index, &line) in self.lines.iter().enumerate() {
             let flags = config.flags(index);
             let low = flags & ACTIVE_LOW != 0;
-            state.active_low = state.active_low & !(1 << line) | u64::from(low) << line;
+            if let Some(Some(user)) = state.users.get_mut(line as usize) {
+                user.active_low = low;
+            }
             if flags & OUTPUT != 0 {
                 state.driver.output(line, config.value(index) != low);
             } else if flags & INPUT != 0 {
@@ -309,7 +327,7 @@ impl Lines {
 
     fn values(&self, mask: u64) -> Result<u64> {
         let state = self.chip.state.lock();
-        let active = |line: u32| state.driver.is_high(line) != (state.active_low >> line & 1 != 0);
+        let active = |line: u32| state.driver.is_high(line) != state.is_active_low(line);
         let bits = self.chosen(mask)?;
         Ok(bits.fold(0, |bits, (index, line)| {
             bits | u64::from(active(line)) << index
@@ -325,7 +343,7 @@ impl Lines {
             }
         }
         for (index, line) in self.chosen(values.mask)? {
-            let low = state.active_low >> line & 1 != 0;
+            let low = state.is_active_low(line);
             state
                 .driver
                 .set(line, (values.bits >> index & 1 != 0) != low);

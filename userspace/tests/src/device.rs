@@ -125,12 +125,16 @@ fn i2c_unknown_request_is_enotty() -> Outcome {
     Ok(())
 }
 
-/// The last controller, and a line of it on which nothing hangs that a test could harm: the last one of the header of the Raspberry
-/// Pis, or of the eight that virt has.
+/// The controller, and a line of it on which nothing hangs that a test could harm: the last one of the header of the Raspberry Pis,
+/// PH9 of a Pine64, or the last of the eight that virt has.
 fn gpio() -> core::result::Result<(Chip, u32), Failure> {
     match Chip::open(0) {
         Ok(chip) => {
-            let line = if chip.lines()? > 27 { 27 } else { 7 };
+            let line = match chip.lines()? {
+                8 => 7,
+                256 => 233,
+                _ => 27,
+            };
             Ok((chip, line))
         }
         Err(errno) => Err(Failure::Skip(format!("/dev/gpiochip0: {errno}"))),

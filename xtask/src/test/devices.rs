@@ -117,7 +117,7 @@ pub(crate) fn blink(bench: &Bench<'_>) -> Result<String, Failure> {
     for (said, level) in [("\nhigh", 1), ("\nlow", 0)].repeat(BLINKS as usize) {
         session.expect(said)?;
         let levels = orders.word(gpio.levels).map_err(infra)?;
-        if levels >> gpio.line & 1 != level {
+        if levels >> (gpio.line % 32) & 1 != level {
             let why = format!("the levels are {levels:#x} after '{}'", said.trim());
             return Err(session.fail(&why));
         }

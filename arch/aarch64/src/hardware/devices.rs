@@ -22,6 +22,7 @@ use halyard_drivers::mmio::TooSmall;
 use halyard_drivers::pl031::{self, Pl031};
 use halyard_drivers::pl061::{self, Pl061};
 use halyard_drivers::plan;
+use halyard_drivers::sunxi_pio::{self, SunxiPio};
 use halyard_drivers::sunxi_wdt::{self, SunxiWdt};
 
 use super::console::println;
@@ -124,6 +125,12 @@ impl Driver {
     pub const PL031: Driver = Driver {
         compatible: pl031::COMPATIBLE,
         start: |registers| Ok(Device::Clock(Pl031::new(registers)?.seconds())),
+    };
+
+    /// The lines of Allwinner's A64.
+    pub const SUNXI_PIO: Driver = Driver {
+        compatible: sunxi_pio::COMPATIBLE,
+        start: |registers| Ok(Device::Gpio(Box::new(SunxiPio::new(registers)?))),
     };
 
     /// The watchdog of Allwinner's A31 and later.
